@@ -1,0 +1,1 @@
+"""Tensors, ops and gradients: see README.md in this folder."""

@@ -1,0 +1,231 @@
+"""Variable: state that outlives a step. Weights, optimizer slots, metric totals, seeds, the learning rate."""
+
+from kerasish.backend.autodiff.dtypes import is_float, standardize_dtype
+from kerasish.backend.autodiff.op import as_tensor, cast
+from kerasish.backend.autodiff.state import auto_name, current_path, on_clear, state
+from kerasish.backend.autodiff.tensor import Tensor, standardize_shape
+
+_AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
+_SYNCHRONIZATIONS = (None, "none", "on_read", "on_write", "auto")
+_deferred: list = []  # variables made in a StatelessScope, to be initialised after it
+on_clear.append(_deferred.clear)
+
+
+class Variable:
+    """A named value that can be assigned (``keras.Variable``).
+
+    ``initializer`` is a value or a callable ``(shape, dtype=...)``; the latter needs ``shape``. ``value`` is the tensor it holds
+    now: in a StatelessScope the scope's, in an AutocastScope cast to the scope's dtype.
+
+    >>> v = Variable([1.0, 2.0], name="v")
+    >>> v.assign_add([1.0, 1.0]).tolist()
+    [2.0, 3.0]
+    """
+
+    def __init__(self, initializer, shape=None, dtype=None, trainable=True, autocast=True, aggregation="none",
+                 synchronization="auto", name=None, layout=None, **kwargs):  # fmt: skip
+        if layout is not None or kwargs:
+            given = sorted([*kwargs, *(["layout"] if layout is not None else [])])
+            raise ValueError(f"Variable: {given} are not supported: variables live whole on one device.")
+        name = name or auto_name(type(self).__name__)
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"Argument `name` must be a string and cannot contain character `/`. Received: name={name}")
+        _check_choice("aggregation", aggregation, _AGGREGATIONS)
+        _check_choice("synchronization", synchronization, _SYNCHRONIZATIONS)
+        self._name, self._path = name, f"{path}/{name}" if (path := current_path()) else name
+        self._aggregation, self._synchronization = aggregation or "none", synchronization or "none"
+        self._trainable, self._autocast = bool(trainable), bool(autocast)
+        self._regularizer = self._constraint = None
+        self._overwrite_with_gradient = False
+        self._token = object()  # what gradients know this variable by, whatever value it holds
+        self._value = self._initializer = None
+        if callable(initializer):
+            if shape is None:
+                raise ValueError("When creating a Variable from an initializer, the `shape` argument should be specified. "
+                                 f"Received: initializer={initializer} and shape={shape}")  # fmt: skip
+            self._shape, self._dtype = standardize_shape(shape), standardize_dtype(dtype)
+            if None in self._shape:
+                raise ValueError(f"Shapes used to initialize variables must be fully-defined (no `None`). Received: shape={shape}")
+            if state.stateless is not None:
+                if state.stateless.initialize_variables:
+                    _deferred.append(self)
+                self._initializer = initializer
+                return
+            value = initializer(self._shape, dtype=self._dtype)
+        else:
+            value = initializer
+            if state.stateless is not None:
+                self._initializer = lambda shape, dtype: value
+        value = as_tensor(value, None if dtype is None else standardize_dtype(dtype))
+        if shape is not None and standardize_shape(shape) != value.shape:
+            raise ValueError(f"Variable '{self.path}': the value's shape {value.shape} is not the given shape {tuple(shape)}.")
+        self._shape, self._dtype = value.shape, value.dtype
+        self._set(value)
+
+    def _deferred_initialize(self):
+        if self._value is not None:
+            return
+        self._set(as_tensor(self._initializer(self._shape, dtype=self._dtype), self._dtype))
+        self._initializer = None
+
+    def _set(self, value):
+        """Hold a value: a new leaf of the graph, known to gradients by this variable's token."""
+        leaf = Tensor(value.value, value.shape, value.dtype)
+        leaf.token, leaf.requires_grad = self._token, self._trainable and is_float(value.dtype)
+        self._value = leaf
+
+    # ---- reading and writing
+    @property
+    def value(self):
+        current = None if state.stateless is None else state.stateless.get_current_value(self)
+        if current is None:
+            if self._value is None:
+                if state.stateless is None:
+                    self._deferred_initialize()
+                else:
+                    return self._autocast_value(as_tensor(self._initializer(self._shape, dtype=self._dtype), self._dtype))
+            current = self._value
+        return self._autocast_value(current)
+
+    def _autocast_value(self, value):
+        target = state.autocast
+        return cast(value, target) if self._autocast and target and target != value.dtype and is_float(value.dtype) else value
+
+    def _checked(self, value):
+        value = as_tensor(value, self._dtype)
+        if value.shape != self._shape and (len(value.shape) != len(self._shape) or None not in value.shape):
+            raise ValueError(
+                "The shape of the target variable and the shape of the target value in `variable.assign(value)` must match. "
+                f"variable.shape={self._shape}, Received: value.shape={value.shape}. Target variable: {self.path}"
+            )
+        return value
+
+    def assign(self, value):
+        """Set the value; shape must match, dtype is cast. Returns the value that was set."""
+        value = self._checked(value)
+        if state.stateless is not None:
+            state.stateless.add_update((self, value))
+        else:
+            value._need()
+            self._set(value)
+        return value
+
+    def assign_add(self, value):
+        """Add to the value."""
+        return self.assign(self + value)
+
+    def assign_sub(self, value):
+        """Subtract from the value."""
+        return self.assign(self - value)
+
+    def numpy(self):
+        """The value as a ``numpy.ndarray``."""
+        return self.value.numpy()
+
+    # ---- what it is
+    name = property(lambda self: self._name)
+    path = property(lambda self: self._path)
+    shape = property(lambda self: self._shape)
+    ndim = property(lambda self: len(self._shape))
+    aggregation = property(lambda self: self._aggregation)
+    synchronization = property(lambda self: self._synchronization)
+
+    @property
+    def size(self):
+        return self._value.size if self._value is not None else Tensor(None, self._shape, self._dtype).size
+
+    @property
+    def dtype(self):
+        target = state.autocast
+        return target if self._autocast and target and is_float(self._dtype) else self._dtype
+
+    @property
+    def grad(self):
+        """What ``backward`` has added up for the value that this variable holds."""
+        return None if self._value is None else self._value.grad
+
+    @grad.setter
+    def grad(self, value):
+        self._value.grad = value
+
+    @property
+    def trainable(self):
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        self._trainable = bool(value)
+        if self._value is not None:
+            self._value.requires_grad = self._trainable and is_float(self._dtype)
+
+    @property
+    def overwrite_with_gradient(self):
+        """Whether an optimizer puts the gradient in place of the value instead of applying it."""
+        return self._overwrite_with_gradient
+
+    @overwrite_with_gradient.setter
+    def overwrite_with_gradient(self, value):
+        if not isinstance(value, bool):
+            raise TypeError(f"`overwrite_with_gradient` must be a boolean. Received: {value}")
+        self._overwrite_with_gradient = value
+
+    @property
+    def regularizer(self):
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, value):
+        self._regularizer = _callable_or_none("regularizer", value)
+
+    @property
+    def constraint(self):
+        return self._constraint
+
+    @constraint.setter
+    def constraint(self, value):
+        self._constraint = _callable_or_none("constraint", value)
+
+    def __repr__(self):
+        value = f", value={self._value.numpy()}" if self._value is not None and self._value.value is not None else ""
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}{value}>"
+
+    # ---- as a tensor (arithmetic comes from kerasish.ops, as the tensor's does)
+    def __array__(self, dtype=None, copy=None):
+        return self.value.__array__(dtype, copy)
+
+    def __bool__(self):
+        raise TypeError("A Keras Variable cannot be used as a boolean.")
+
+    def __float__(self):
+        return float(self.value)
+
+    def __int__(self):
+        return int(self.value)
+
+    def __len__(self):
+        return len(self.value)
+
+    def __iter__(self):
+        return iter(self.value)
+
+    __hash__ = object.__hash__
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+
+def initialize_all_variables():
+    """Give their values to the variables that were made inside StatelessScopes."""
+    for variable in _deferred:
+        variable._deferred_initialize()
+    _deferred.clear()
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"Invalid value for argument `{name}`. Expected one of {set(choices)}. Received: {name}={value}")
+
+
+def _callable_or_none(name, value):
+    if value is not None and not callable(value):
+        raise ValueError(f"Invalid value for attribute `{name}`. Expected a callable or `None`. Received: {name}={value}")
+    return value

@@ -1,0 +1,492 @@
+"""What a file may name: the registry, classes whose annotated fields are their constructor and config, and (de)serialization.
+
+A class's annotated fields are its constructor, its config and its documentation::
+
+    class Dense(Layer):
+        units: int
+        activation: Activation = None
+
+gives ``Dense(units, activation=None, **kwargs)``, ``get_config`` and ``from_config``. The registry is the only gate through
+which a name in a file becomes an object: nothing is ever imported by name.
+"""
+
+import contextlib
+import inspect
+import threading
+import types
+import typing
+from inspect import Parameter
+
+import numpy as np
+
+_PLAIN = (str, int, float, bool)
+_EMPTY = Parameter.empty
+
+
+# ---- state that serialization needs: who is registered, which scopes are open
+class _State(threading.local):
+    def __init__(self):
+        self.custom_objects = {}
+        self.shared_by_id = None  # shared_object_id -> object, while loading
+        self.config_by_object = None  # id(object) -> (object, config), while saving
+        self.safe_mode = None
+
+
+_state = _State()
+_custom_by_name: dict = {}
+_name_by_custom: dict = {}
+_unsafe_enabled = False
+
+
+class Registry:
+    """Built-in classes and functions under the names that Keras's files use: ``(namespace, name) -> object``."""
+
+    def __init__(self):
+        self.objects = {}
+
+    def add(self, module, name, obj):
+        self.objects[namespace(module), name] = obj
+
+    def find(self, module, name):
+        """The object that ``module`` and ``name`` mean, or None. Old files name private modules: only the family counts."""
+        return self.objects.get((namespace(module), name))
+
+    def named(self, name):
+        """All objects of that name whatever their family, for Keras 2 files, which name no module."""
+        return [obj for (_, key), obj in self.objects.items() if key == name]
+
+
+registry = Registry()
+_FAMILIES = {
+    "models": "models", "engine": "models", "optimizers": "optimizers", "schedules": "optimizers", "rnn": "layers",
+    "dtype_policies": "dtype_policies", "mixed_precision": "dtype_policies",
+}  # fmt: skip
+_TOP_LEVEL = {"DTypePolicy", "FloatDTypePolicy", "Functional", "Sequential", "Model"}
+
+
+def namespace(module):
+    """Family of a module path: ``keras.src.layers.core.dense`` and ``keras.layers`` are both ``layers``."""
+    parts = [part for part in (module or "").split(".") if part not in ("keras", "kerasish", "src", "_tf_keras", "tf_keras")]
+    if not parts:
+        return "models"  # Keras exports Sequential, Model and DTypePolicy at its top level
+    return _FAMILIES.get(parts[0], parts[0])
+
+
+# ---- names that users register
+def register_keras_serializable(package="Custom", name=None):
+    """Decorator that lets files name a class or function of yours as ``package>name`` (``keras.saving``).
+
+    >>> @register_keras_serializable("docs")
+    ... def double(x):
+    ...     return 2 * x
+    >>> get_registered_name(double)
+    'docs>double'
+    """
+
+    def decorator(obj):
+        registered = f"{package}>{name or obj.__name__}"
+        if inspect.isclass(obj) and not hasattr(obj, "get_config"):
+            raise ValueError("Cannot register a class that does not have a get_config() method.")
+        _custom_by_name[registered] = obj
+        _name_by_custom[obj] = registered
+        return obj
+
+    return decorator
+
+
+def get_registered_name(obj):
+    """The name under which ``obj`` was registered, else its own name (``keras.saving.get_registered_name``)."""
+    try:
+        return _name_by_custom.get(obj) or obj.__name__
+    except TypeError:  # unhashable
+        return obj.__name__
+
+
+def get_registered_object(name, custom_objects=None, module_objects=None):
+    """The object registered as ``name`` in the open scopes, the registrations or the given dicts, else None."""
+    for known in (_state.custom_objects, _custom_by_name, custom_objects or {}, module_objects or {}):
+        if name in known:
+            return known[name]
+    return None
+
+
+def get_custom_objects():
+    """The dictionary of globally registered objects, which may be changed in place (``keras.saving.get_custom_objects``)."""
+    return _custom_by_name
+
+
+class CustomObjectScope:
+    """``with`` block in which the given names mean the given objects (``keras.saving.custom_object_scope``).
+
+    >>> with CustomObjectScope({"mine": len}):
+    ...     get_registered_object("mine") is len
+    True
+    """
+
+    def __init__(self, custom_objects):
+        self.custom_objects = custom_objects or {}
+
+    def __enter__(self):
+        self.backup = _state.custom_objects
+        _state.custom_objects = {**self.backup, **self.custom_objects}
+        return self
+
+    def __exit__(self, *exc):
+        _state.custom_objects = self.backup
+
+
+custom_object_scope = CustomObjectScope
+
+
+def enable_unsafe_deserialization():
+    """Let every load run the Python code that a file carries in Lambda layers (``keras.config``). Only for trusted files."""
+    global _unsafe_enabled
+    _unsafe_enabled = True
+
+
+@contextlib.contextmanager
+def safe_mode_scope(safe_mode):
+    """What nested loads inherit, so that a file can't turn the check off for its own parts."""
+    backup, _state.safe_mode = _state.safe_mode, safe_mode
+    try:
+        yield
+    finally:
+        _state.safe_mode = backup
+
+
+def in_safe_mode(default=True):
+    """Whether code in files is refused right now."""
+    if _unsafe_enabled:
+        return False
+    return default if _state.safe_mode is None else _state.safe_mode
+
+
+@contextlib.contextmanager
+def object_sharing_scope():
+    """Within this block an object that is reached twice is saved, or loaded, once."""
+    backup = _state.shared_by_id, _state.config_by_object
+    _state.shared_by_id, _state.config_by_object = {}, {}
+    try:
+        yield
+    finally:
+        _state.shared_by_id, _state.config_by_object = backup
+
+
+# ---- fields: a class's annotations are its constructor and its config
+class Field(typing.NamedTuple):
+    name: str
+    annotation: object
+    default: object
+
+    def convert(self, value):
+        get, _ = converters.get(self.annotation, (None, None))
+        return value if get is None else get(value)
+
+    def serialize(self, value):
+        _, serialize = converters.get(self.annotation, (None, None))
+        return (serialize or serialize_keras_object)(value)
+
+
+class InitOnly:
+    """Annotation of a constructor's parameter that is neither attribute nor config: ``check`` gets it by name."""
+
+
+class ForBase:
+    """Annotation of a constructor's parameter that the family's base takes, such as ``name``: listed to have its place."""
+
+
+# annotation -> (what makes a field's value of what the user gave, what makes its config); families add theirs
+converters: dict = {}
+
+
+@typing.dataclass_transform(eq_default=False)
+class Saveable:
+    """Base of everything that a file may name. See the module's own description.
+
+    Subclasses inside kerasish are registered under ``keras_module``, the name that Keras's files use for them.
+    A class with an ``__init__`` of its own works as in Keras and takes no part in fields.
+    """
+
+    fields: typing.ClassVar[dict] = {}
+    keras_module: typing.ClassVar[str] = None
+    built: typing.ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("kerasish.") and cls.keras_module and not cls.__name__.startswith("_"):
+            registry.add(cls.keras_module, cls.__name__, cls)
+        if "__init__" in vars(cls):
+            return
+        own = {
+            name: Field(name, annotation, vars(cls).get(name, _EMPTY))
+            for name, annotation in vars(cls).get("__annotations__", {}).items()
+            if typing.get_origin(annotation) is not typing.ClassVar and not name.startswith("_")
+        }
+        if not own:
+            return
+        cls.fields = cls._order_fields(own)
+        cls.__init__ = _constructor(cls)
+
+    @classmethod
+    def _order_fields(cls, own):
+        """All fields in the constructor's order: own ones, then inherited ones; one that is declared again keeps its place."""
+        for name, field in own.items():
+            if field.annotation in (InitOnly, ForBase) and name in vars(cls):
+                delattr(cls, name)  # the default must not hide an attribute of that name
+        new = {name: field for name, field in own.items() if name not in cls.fields}
+        return {**new, **cls.fields, **{n: f for n, f in own.items() if n in cls.fields}}
+
+    def _init_base(self, **kwargs):
+        """What the family's base wants of the keyword arguments that are no fields; families override it."""
+        if kwargs:
+            raise TypeError(f"{type(self).__name__}.__init__() got unexpected keyword arguments: {sorted(kwargs)}")
+
+    def check(self):
+        """Called when all fields are set: raise ValueError for values that make no sense together."""
+
+    def get_config(self):
+        """Constructor arguments as JSON-ready values."""
+        kept = {name: field for name, field in self.fields.items() if field.annotation not in (InitOnly, ForBase)}
+        return {name: field.serialize(getattr(self, name)) for name, field in kept.items()}
+
+    @classmethod
+    def from_config(cls, config):
+        """Make an object from what ``get_config`` returned."""
+        return cls(**config)
+
+
+def _constructor(cls):
+    parameters = [Parameter(f.name, Parameter.POSITIONAL_OR_KEYWORD, default=f.default) for f in cls.fields.values()]
+    accepts_more = cls._init_base is not Saveable._init_base
+    if accepts_more:
+        parameters.append(Parameter("kwargs", Parameter.VAR_KEYWORD))
+    signature = inspect.Signature(parameters)
+    init_only = [name for name, field in cls.fields.items() if field.annotation is InitOnly]
+    for_base = [name for name, field in cls.fields.items() if field.annotation is ForBase]
+
+    def __init__(self, *args, **kwargs):
+        try:
+            values = signature.bind(*args, **kwargs)
+        except TypeError as e:
+            raise TypeError(f"{cls.__name__}: {e}. Expected {cls.__name__}{signature}") from None
+        values.apply_defaults()
+        values = values.arguments
+        self._init_base(**values.pop("kwargs", {}), **{name: values.pop(name) for name in for_base})
+        given = {name: values.pop(name) for name in init_only}
+        for name, value in values.items():
+            setattr(self, name, cls.fields[name].convert(value))
+        self.check(**given)
+
+    self_parameter = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
+    __init__.__signature__ = inspect.Signature([self_parameter, *parameters])
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    return __init__
+
+
+# ---- objects <-> configs
+_by_type: dict = {}  # type -> function that makes a config; other rooms add what they know (tensors, symbolic tensors)
+_by_special_name: dict = {}  # "__tensor__" and the like -> function that makes the object of its inner config
+
+
+def serializes(cls, special_name=None, load=None):
+    """Decorator: the function makes the config of objects of ``cls``; ``load`` makes the object of it again."""
+
+    def decorator(function):
+        _by_type[cls] = function
+        if special_name:
+            _by_special_name[special_name] = load
+        return function
+
+    return decorator
+
+
+def serialize_keras_object(obj):
+    """JSON-ready config of an object: ``{"module", "class_name", "config", "registered_name"}`` (``keras.saving``).
+
+    >>> serialize_keras_object([1, "a", None])
+    [1, 'a', None]
+    """
+    if obj is None or isinstance(obj, _PLAIN):
+        return obj
+    if isinstance(obj, (list, tuple)):
+        items = [serialize_keras_object(item) for item in obj]
+        return tuple(items) if isinstance(obj, tuple) else items
+    if isinstance(obj, dict):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    for cls in type(obj).__mro__:
+        if cls in _by_type:
+            return _by_type[cls](obj)
+    if isinstance(obj, types.FunctionType) or inspect.isbuiltin(obj) or inspect.isclass(obj) or hasattr(obj, "__wrapped__"):
+        return _function_config(obj)
+    if not hasattr(obj, "get_config"):
+        raise TypeError(f"Cannot serialize object {obj!r} of type {type(obj)}: it needs a get_config() method.")
+    config = {**_identity(obj), "config": obj.get_config()}
+    config = {key: config[key] for key in ("module", "class_name", "config", "registered_name")}
+    for part in ("build_config", "compile_config"):
+        value = getattr(obj, f"get_{part}", lambda: None)()
+        if value is not None:
+            config[part] = {key: serialize_keras_object(item) for key, item in value.items()}
+    _record_shared(obj, config)
+    return config
+
+
+def _identity(obj):
+    cls = type(obj)
+    if _is_builtin(cls):
+        private = cls.keras_module.startswith("keras.src")  # what Keras does not export has its own name registered
+        return {"module": cls.keras_module, "class_name": cls.__name__, "registered_name": cls.__name__ if private else None}
+    module = None if cls.__module__ == "__main__" else cls.__module__
+    return {"module": module, "class_name": cls.__name__, "registered_name": get_registered_name(cls)}
+
+
+def _is_builtin(cls):
+    module = getattr(cls, "keras_module", None)
+    return module is not None and registry.find(module, cls.__name__) is cls
+
+
+def _function_config(obj):
+    return {"module": "builtins", "class_name": "function", "config": get_registered_name(obj), "registered_name": "function"}
+
+
+def _record_shared(obj, config):
+    if _state.config_by_object is None:
+        return
+    if id(obj) in _state.config_by_object:
+        _, first = _state.config_by_object[id(obj)]
+        config["shared_object_id"] = first["shared_object_id"] = id(obj)
+    else:
+        _state.config_by_object[id(obj)] = obj, config
+
+
+@serializes(bytes, "__bytes__", lambda c: c["value"].encode("utf-8"))
+def _bytes(obj):
+    return {"class_name": "__bytes__", "config": {"value": obj.decode("utf-8")}}
+
+
+@serializes(slice, "__slice__", lambda c: slice(c["start"], c["stop"], c["step"]))
+def _slice(obj):
+    parts = {name: serialize_keras_object(getattr(obj, name)) for name in ("start", "stop", "step")}
+    return {"class_name": "__slice__", "config": parts}
+
+
+@serializes(type(Ellipsis), "__ellipsis__", lambda c: Ellipsis)
+def _ellipsis(obj):
+    return {"class_name": "__ellipsis__", "config": {}}
+
+
+@serializes(np.ndarray, "__numpy__", lambda c: np.array(c["value"], dtype=c["dtype"]))
+def _array(obj):
+    return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}} if obj.ndim else obj.item()
+
+
+@serializes(np.generic)
+def _scalar(obj):
+    return obj.item()
+
+
+@serializes(np.dtype)
+def _dtype(obj):
+    return obj.name
+
+
+def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwargs):
+    """The object that a config describes; names resolve only to built-in or registered objects (``keras.saving``).
+
+    Raises TypeError for a config that names something unknown, ValueError where it carries code and ``safe_mode`` is on.
+    """
+    module_objects = kwargs.pop("module_objects", None)
+    if kwargs:
+        raise TypeError(f"deserialize_keras_object() got unexpected keyword arguments: {sorted(kwargs)}")
+    with CustomObjectScope(custom_objects), safe_mode_scope(in_safe_mode(safe_mode)):
+        if isinstance(config, str) and module_objects is not None and get_registered_object(config) is None:
+            return module_objects.get(config, config)
+        return _deserialize(config)
+
+
+def _deserialize(config):
+    if isinstance(config, str):
+        found = get_registered_object(config)
+        return config if found is None else found
+    if config is None or isinstance(config, _PLAIN):
+        return config
+    if isinstance(config, (list, tuple)):
+        return [_deserialize(item) for item in config]
+    if not isinstance(config, dict):
+        raise TypeError(f"Could not parse config: {config!r}")
+    if "class_name" not in config or "config" not in config:
+        return {key: _deserialize(value) for key, value in config.items()}
+    name, inner = config["class_name"], config["config"]
+    if not isinstance(name, str):
+        raise TypeError(f"`class_name` must be a string. Received: {name!r}. Full config: {config}")
+    if name in _by_special_name:
+        inner = {} if inner is None else inner
+        return _by_special_name[name]({key: _deserialize(value) for key, value in inner.items()})
+    if name == "function":
+        return _find_function(config)
+    inner = {} if inner is None else inner
+    if not isinstance(inner, dict):
+        raise TypeError(f"Expected 'config' to be a dict for {name}, instead got {type(inner)}. Full config: {config}")
+    return _instance(config, inner)
+
+
+def _instance(config, inner):
+    shared = config.get("shared_object_id")
+    if shared is not None and _state.shared_by_id is not None and shared in _state.shared_by_id:
+        return _state.shared_by_id[shared]
+    cls = find_class(config)
+    if not hasattr(cls, "from_config"):
+        raise TypeError(f"Unable to reconstruct an instance of '{config['class_name']}': it has no from_config() method.")
+    try:
+        obj = cls.from_config(inner)
+    except TypeError as e:
+        raise TypeError(f"{cls.__name__} could not be made from its config={inner}.\n\n{e}") from e
+    build_config = config.get("build_config")
+    if build_config and not obj.built:
+        obj.build_from_config(build_config)
+        obj.built = True
+    compile_config = config.get("compile_config")
+    if compile_config:
+        obj.compile_from_config(compile_config)
+        obj.compiled = True
+    if shared is not None and _state.shared_by_id is not None:
+        _state.shared_by_id[shared] = obj
+    return obj
+
+
+def find_class(config):
+    """The registered or built-in class that a config names; TypeError where there is none."""
+    name, module, registered = config["class_name"], config.get("module"), config.get("registered_name")
+    found = get_registered_object(registered) or get_registered_object(name)
+    if found is not None:
+        return found
+    candidates = [registry.find(module, name)] if module else registry.named(name)
+    if name in _TOP_LEVEL:
+        candidates += registry.named(name)
+    for cls in candidates:
+        if inspect.isclass(cls):
+            if registered and registered != name:
+                raise ValueError(f"`registered_name={registered!r}` was given, but '{name}' is built in. Full config: {config}")
+            return cls
+    raise TypeError(_unknown("class", name, module, registered))
+
+
+def _find_function(config):
+    name, module, registered = config["config"], config.get("module"), config.get("registered_name")
+    if not isinstance(name, str):
+        raise TypeError(f"Expected 'config' to be a function's name, got {type(name)}. Full config: {config}")
+    for key in (registered if registered != "function" else None, name):
+        found = get_registered_object(key)
+        if found is not None:
+            return found
+    candidates = registry.named(name) if module in (None, "builtins") else [registry.find(module, name)]
+    for found in candidates:
+        if found is not None and not inspect.isclass(found):
+            return found
+    raise TypeError(_unknown("function", name, module, registered))
+
+
+def _unknown(kind, name, module, registered):
+    return (
+        f"Could not locate {kind} '{name}' (module {module!r}, registered name {registered!r}). If it is a {kind} of your own, "
+        "register it with `@keras.saving.register_keras_serializable()` or pass it in `custom_objects`."
+    )
