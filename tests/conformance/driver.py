@@ -1,0 +1,253 @@
+"""Rows of the conformance tables and the checks that each row buys.
+
+A row names a public symbol and gives cases for it: arguments, of which ``A(...)`` describes a random array. ``test_ops.py``
+turns each row into tests: value against real Keras (or a reference of the row's own), gradients to order 2 against finite
+differences, shapes and dtypes from shapes alone (None batch included), other dtypes, non-contiguous and empty input, and the
+same values on strict arrays.
+"""
+
+import dataclasses
+import functools
+import math
+import typing
+import zlib
+
+import numpy as np
+
+import kerasish
+from kerasish import tree
+from kerasish.backend import arrays
+from kerasish.backend.autodiff.gradient import grad
+from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
+from tests.conformance.strict import StrictArrays
+
+
+@dataclasses.dataclass(frozen=True)
+class A:
+    """A random array of the given shape. Same description, same numbers."""
+
+    shape: tuple
+    dtype: str
+    low: float
+    high: float
+
+    def __init__(self, *shape, dtype="float32", low=-1.0, high=1.0):
+        for name, value in (("shape", shape), ("dtype", dtype), ("low", low), ("high", high)):
+            object.__setattr__(self, name, value)
+
+    def make(self, seed=0, dtype=None):
+        dtype = dtype or self.dtype
+        rng = np.random.default_rng([zlib.crc32(repr(self).encode()), seed])
+        if self.dtype == "bool":
+            return rng.random(self.shape) < 0.5
+        if "int" in self.dtype:
+            low, high = (0, 10) if (self.low, self.high) == (-1.0, 1.0) else (self.low, self.high)
+            return rng.integers(int(low), int(high), self.shape).astype(dtype)
+        return rng.uniform(self.low, self.high, self.shape).astype(dtype)
+
+    @property
+    def is_float(self):
+        return "float" in self.dtype
+
+
+@dataclasses.dataclass
+class Case:
+    args: tuple
+    kwargs: dict
+
+
+def case(*args, **kwargs):
+    return Case(args, kwargs)
+
+
+@dataclasses.dataclass
+class Row:
+    name: str
+    cases: tuple
+    grad: typing.Any = True  # or the indexes of the arrays to differentiate by, or False
+    reference: typing.Any = None
+    tol: float = 1e-5
+    symbolic: bool = True
+    second: bool = True
+    zero_size: bool = False
+    nodtype: bool = False
+    strict: bool = True
+
+
+def row(name, *cases, **options):
+    return Row(name, cases, **options)
+
+
+def lookup(root, name):
+    return functools.reduce(getattr, name.split("."), root)
+
+
+def build(case, change=lambda a, i: a.make(i)):
+    """Arguments with each A replaced; the second item of ``change`` counts the arrays."""
+    counter = iter(range(10**6))
+
+    def value(x):
+        return change(x, next(counter)) if isinstance(x, A) else x
+
+    args, kwargs = tree.map_structure(value, list(case.args)), tree.map_structure(value, dict(case.kwargs))
+    return args, kwargs
+
+
+def arrays_of(case):
+    return [x for x in tree.flatten([list(case.args), dict(case.kwargs)]) if isinstance(x, A)]
+
+
+def numpy_of(outputs):
+    return [np.asarray(x) for x in tree.flatten(outputs) if x is not None]
+
+
+def close(ours, theirs, tol, what=""):
+    ours, theirs = numpy_of(ours), numpy_of(theirs)
+    assert len(ours) == len(theirs), f"{what}: {len(ours)} outputs, expected {len(theirs)}"
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape, f"{what}: shape {a.shape}, expected {b.shape}"
+        if b.dtype.kind in "USO":
+            assert (a == b).all(), what
+        else:
+            wide = np.complex128 if b.dtype.kind == "c" else np.float64
+            np.testing.assert_allclose(a.astype(wide), b.astype(wide), rtol=tol, atol=tol, err_msg=what)
+
+
+# ---- the checks
+def check_value(row, case):
+    """Values and dtypes equal the reference's."""
+    args, kwargs = build(case)
+    ours = lookup(kerasish, row.name)(*args, **kwargs)
+    if row.reference is not None:
+        close(ours, row.reference(*args, **kwargs), row.tol, row.name)
+        return
+    import keras
+
+    theirs = lookup(keras, row.name)(*args, **kwargs)
+    close(ours, theirs, row.tol, row.name)
+    if row.nodtype or any("64" in a.dtype for a in arrays_of(case)):
+        return
+    for a, b in zip(tree.flatten(ours), tree.flatten(theirs), strict=True):
+        if isinstance(a, Tensor):
+            assert a.dtype == str(b.dtype), f"{row.name}: dtype {a.dtype}, Keras gives {b.dtype}"
+
+
+def check_contiguity(row, case):
+    """A transposed copy of the same numbers gives the same result."""
+
+    def scattered(a, i):
+        x = a.make(i)
+        return np.ascontiguousarray(x.T).T if x.ndim else x
+
+    args, kwargs = build(case)
+    args2, kwargs2 = build(case, scattered)
+    function = lookup(kerasish, row.name)
+    close(function(*args2, **kwargs2), function(*args, **kwargs), row.tol, f"{row.name} non-contiguous")
+
+
+def check_symbolic(row, case, unknown_batch):
+    """The shape rule gives what the kernel gives; with an unknown batch, None stands only where sizes may differ."""
+    function = lookup(kerasish, row.name)
+    args, kwargs = build(case, lambda a, i: Tensor(a.make(i)))
+    expected = tree.flatten(function(*args, **kwargs))
+
+    def spec(a, i):
+        shape = (None, *a.shape[1:]) if unknown_batch and a.shape else a.shape
+        return KerasTensor(shape, a.dtype)
+
+    args, kwargs = build(case, spec)
+    specs = tree.flatten(function(*args, **kwargs))
+    assert len(specs) == len(expected)
+    for s, y in zip(specs, expected, strict=True):
+        if not isinstance(y, Tensor):
+            continue
+        assert isinstance(s, KerasTensor), f"{row.name}: symbolic call gave {type(s)}"
+        assert s.dtype == y.dtype, f"{row.name}: rule says {s.dtype}, kernel gave {y.dtype}"
+        assert len(s.shape) == len(y.shape), f"{row.name}: rule says {s.shape}, kernel gave {y.shape}"
+        assert all(m in (None, n) for m, n in zip(s.shape, y.shape, strict=True)), f"{row.name}: {s.shape} for {y.shape}"
+        if not unknown_batch:
+            assert s.shape == y.shape, f"{row.name}: rule says {s.shape}, kernel gave {y.shape}"
+
+
+def check_dtypes(row, case):
+    """Half and double precision run and keep their dtype's accuracy."""
+    function = lookup(kerasish, row.name)
+    if not any(a.is_float for a in arrays_of(case)):
+        return
+    wide_args, wide_kwargs = build(case, lambda a, i: Tensor(a.make(i), dtype="float64" if a.is_float else None))
+    wide = function(*wide_args, **wide_kwargs)
+    for dtype, tol in (("float16", 2e-2), ("float32", max(row.tol, 1e-4))):
+        args, kwargs = build(case, lambda a, i, d=dtype: Tensor(a.make(i), dtype=d if a.is_float else None))
+        close(function(*args, **kwargs), wide, tol * 4 if dtype == "float16" else tol, f"{row.name} {dtype}")
+
+
+def check_empty(row, case):
+    """A batch of zero gives an output of the right shape."""
+    function = lookup(kerasish, row.name)
+    args, kwargs = build(case, lambda a, i: a.make(i)[:0] if a.shape else a.make(i))
+    for y in numpy_of(function(*args, **kwargs)):
+        assert y.size == 0 or np.isfinite(y.astype(np.float64)).all()
+
+
+def check_strict(row, case):
+    """Strict arrays give the same values."""
+    function = lookup(kerasish, row.name)
+    args, kwargs = build(case)
+    expected = [np.asarray(y) for y in tree.flatten(function(*args, **kwargs)) if y is not None]
+    before = arrays.use(StrictArrays())
+    try:
+        args, kwargs = build(case)
+        ours = [y.numpy() if isinstance(y, Tensor) else np.asarray(y) for y in tree.flatten(function(*args, **kwargs)) if y is not None]
+    finally:
+        arrays.use(before)
+    close(ours, expected, row.tol, f"{row.name} on strict arrays")
+
+
+def scalar_function(row, case):
+    """The symbol as a function of its float arrays (float64), with a random weighting of its outputs as the value."""
+    function = lookup(kerasish, row.name)
+    described = arrays_of(case)
+    chosen = [i for i, a in enumerate(described) if a.is_float]
+    if row.grad is not True:
+        chosen = [i for i in chosen if i in row.grad]
+
+    def f(*xs):
+        values = dict(zip(chosen, xs, strict=True))
+        args, kwargs = build(case, lambda a, i: values.get(i, Tensor(a.make(i), dtype="float64" if a.is_float else None)))
+        total = 0.0
+        for k, y in enumerate(tree.flatten(function(*args, **kwargs))):
+            if isinstance(y, Tensor) and "float" in y.dtype:
+                weight = np.random.default_rng(k).uniform(0.5, 1.5, y.shape)
+                total = total + kerasish.ops.sum(y * Tensor(weight, dtype=y.dtype))
+        return total
+
+    points = [Tensor(described[i].make(i).astype("float64")) for i in chosen]
+    return f, points
+
+
+def numeric_slope(f, points, directions, step=1e-6):
+    """Derivative of f along the directions, by central differences."""
+
+    def at(t):
+        return float(f(*[Tensor(p.numpy() + t * d) for p, d in zip(points, directions, strict=True)]))
+
+    return (at(step) - at(-step)) / (2 * step)
+
+
+def check_gradient(row, case, order):
+    """Derivatives along random directions equal finite differences, to order 1 or 2."""
+    f, points = scalar_function(row, case)
+    rng = np.random.default_rng(1)
+    directions = [rng.uniform(-1, 1, p.shape) for p in points]
+
+    def slope(*xs):
+        slopes = grad(f, argnums=tuple(range(len(xs))))(*xs)
+        return sum(kerasish.ops.sum(g * Tensor(d)) for g, d in zip(slopes, directions, strict=True))
+
+    target = f if order == 1 else slope
+    slopes = grad(target, argnums=tuple(range(len(points))))(*points)
+    analytic = sum(float(np.sum(g.numpy() * d)) for g, d in zip(slopes, directions, strict=True))
+    numeric = numeric_slope(target, points, directions)
+    assert math.isclose(analytic, numeric, rel_tol=2e-5, abs_tol=2e-5), (
+        f"{row.name}: order {order} gives {analytic}, finite differences {numeric}"
+    )
