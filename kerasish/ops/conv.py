@@ -500,7 +500,7 @@ def _packed(shape, block_size, data_format):
     return join_layout(batch, sizes, None if channels is None else channels * block_size**2, data_format)
 
 
-@nn_op(_spread_out, [lambda g, y, x, **attrs: space_to_depth(g, **attrs)])
+@nn_op(_spread_out, [lambda g, y, x, **attrs: space_to_depth(g, **attrs)], views=True)
 def depth_to_space(xp, x, block_size, data_format="channels_last"):
     """Channels moved into blocks of ``block_size`` by ``block_size`` pixels (``keras.ops.depth_to_space``).
 
@@ -515,7 +515,7 @@ def depth_to_space(xp, x, block_size, data_format="channels_last"):
     return x.reshape(n, shape[1], b, b, h, w).transpose(0, 1, 4, 2, 5, 3).reshape(shape)
 
 
-@nn_op(_packed, [lambda g, y, x, **attrs: depth_to_space(g, **attrs)])
+@nn_op(_packed, [lambda g, y, x, **attrs: depth_to_space(g, **attrs)], views=True)
 def space_to_depth(xp, x, block_size, data_format="channels_last"):
     """Blocks of pixels moved into channels: the inverse of ``depth_to_space`` (``keras.ops.space_to_depth``).
 

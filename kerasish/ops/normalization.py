@@ -16,6 +16,9 @@ from kerasish.ops.shaping import expand_dims, reshape
 __all__ = ["batch_normalization", "layer_normalization", "moments", "normalize", "rms_normalization"]
 
 
+_ROWS = 1 << 14  # added up at a time
+
+
 # ---- sums, quickly
 def _kept_and_summed(x, axes):
     """``x`` as a matrix, and whether to sum its rows (True) or its columns (False); None where the axes lie otherwise."""
@@ -26,13 +29,22 @@ def _kept_and_summed(x, axes):
     return x.reshape(math.prod(x.shape[:split]), -1 if x.size else math.prod(x.shape[split:])), leading
 
 
+def _sum_of_parts(rows, summed):
+    """``summed(rows)`` from parts of the rows: a sum of many small numbers would lose their digits."""
+    total = summed(rows[:_ROWS])
+    for start in range(_ROWS, rows.shape[0], _ROWS):
+        total += summed(rows[start : start + _ROWS])
+    return total
+
+
 def _mean(xp, x, axes):
-    """Mean over the axes, which stay with size 1. Sums of rows are a matrix product: four times quicker in NumPy."""
+    """Mean over the axes, which stay with size 1. Sums of rows are matrix products: four times quicker in NumPy."""
     matrix = _kept_and_summed(x, axes)
     if matrix is None or not matrix[1]:
         return x.mean(axis=axes, keepdims=True)
     rows = matrix[0]
-    return (xp.full(rows.shape[0], 1 / max(rows.shape[0], 1), x.dtype) @ rows).reshape(reduced(x.shape, axes, keepdims=True))
+    total = _sum_of_parts(rows, lambda part: xp.full(part.shape[0], 1 / max(rows.shape[0], 1), x.dtype) @ part)
+    return total.reshape(reduced(x.shape, axes, keepdims=True))
 
 
 def _mean_square(xp, x, axes):
@@ -40,8 +52,11 @@ def _mean_square(xp, x, axes):
     matrix, shape = _kept_and_summed(x, axes), reduced(x.shape, axes, keepdims=True)
     if matrix is None:
         return (x * x).mean(axis=axes, keepdims=True)
-    matrix, rows = matrix
-    total = xp.einsum("ij,ij->j" if rows else "ij,ij->i", matrix, matrix)
+    matrix, leading = matrix
+    if leading:
+        total = _sum_of_parts(matrix, lambda part: xp.einsum("ij,ij->j", part, part))
+    else:
+        total = xp.einsum("ij,ij->i", matrix, matrix)
     return (total * (total.size / max(x.size, 1))).reshape(shape)
 
 

@@ -34,7 +34,7 @@ def layer(name, states, *configs):
         name,
         config(3, **NO_QR),
         config(3, return_sequences=True, return_state=True, go_backwards=True, use_bias=False, **NO_QR).but(masks=[MASK], unknown=(1,)),
-        config(3, activation=None, activity_regularizer="l2", trainable=False, **EVERYTHING).but(**{**BRIEF, "json": True}),
+        config(3, activation=None, trainable=False, **EVERYTHING).but(**{**BRIEF, "json": True}),
         brief(3, return_sequences=True).but(call={"initial_state": [H] * states, "mask": MASK}),
         *configs,
         inputs=[SEQUENCE],

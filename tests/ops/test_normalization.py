@@ -27,6 +27,13 @@ def test_variance_of_large_numbers_is_exact():
     np.testing.assert_allclose(variance, x.astype("float32").astype("float64").var(axis=0), rtol=1e-3)
 
 
+def test_sums_of_many_small_numbers_keep_their_digits():
+    x = np.full((1 << 21, 1), 0.1, "float32")
+    x[::2] = 0.3
+    mean, variance = ops.moments(x, axes=[0])
+    np.testing.assert_allclose([float(mean), float(variance)], [0.2, 0.01], rtol=1e-4)
+
+
 @pytest.mark.parametrize("function", [ops.layer_normalization, ops.rms_normalization, ops.normalize])
 def test_unknown_sizes(function):
     assert function(KerasTensor((None, None, 4))).shape == (None, None, 4)
