@@ -1,0 +1,64 @@
+"""The loops around steps: one pass over data, telling callbacks, and the outputs that ``predict`` puts together."""
+
+import contextlib
+
+import numpy as np
+
+from kerasish import tree
+from kerasish.backend.autodiff.tensor import Tensor
+from kerasish.callbacks.callback_list import CallbackList
+
+
+def run_epoch(steps, function, begin, end, stopped):
+    """Call ``function`` on the batches of each step of one epoch; the last one's logs.
+
+    ``begin(first)`` and ``end(last, logs)`` are told the numbers of the first and last batch; ``stopped()`` ends the epoch.
+    """
+    logs, seen = None, False
+    with contextlib.closing(iter(steps)) as epoch:
+        for first, last, batches in epoch:
+            begin(first)
+            logs, seen = function(iter(batches)), True
+            end(last, logs)
+            if stopped():
+                break
+    if not seen:
+        raise ValueError("The data contains no batch: there is nothing to train on, to evaluate or to predict.")
+    return logs
+
+
+@contextlib.contextmanager
+def callback_list(callbacks, model, steps, verbose, epochs=1, history=False):
+    """The callbacks as one, for the time of a run; after an error they close what they hold open."""
+    if not isinstance(callbacks, CallbackList):
+        callbacks = CallbackList(
+            callbacks, add_history=history, add_progbar=verbose != 0, model=model, verbose=verbose, epochs=epochs,
+            steps=steps.num_batches,
+        )  # fmt: skip
+    try:
+        yield callbacks
+    except BaseException:
+        callbacks.close()
+        raise
+
+
+class Outputs:
+    """Outputs of one batch after another, as NumPy arrays in the structure in which they come."""
+
+    def __init__(self):
+        self.structure, self.batches = None, []
+
+    def add(self, outputs):
+        """Take a batch's outputs."""
+        self.structure = outputs
+        self.batches.append([_numpy(y) for y in tree.flatten(outputs)])
+
+    def joined(self):
+        """All batches' outputs, joined along the first axis."""
+        columns = zip(*self.batches, strict=True)
+        joined = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in columns]
+        return tree.pack_sequence_as(self.structure, joined)
+
+
+def _numpy(x):
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)

@@ -1,0 +1,85 @@
+"""One step: what happens to one batch, as a function of it.
+
+A step changes state (weights, optimizer slots, metrics) only in Variables and reads no value in Python, so it can be recorded
+once and replayed. A model's ``train_step(self, data)`` changes the Variables itself; a ``train_step(self, state, data)``, as
+Keras has it on JAX, is a pure function: it gets all values and returns the new ones.
+"""
+
+import inspect
+
+from kerasish import tree
+from kerasish.backend.autodiff.gradient import enable_grad, no_grad
+from kerasish.backend.autodiff.op import as_tensor
+from kerasish.data.batches import as_array
+
+# which variables' values make the state of a pure step
+_STATE = {
+    "train_step": ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables"),
+    "test_step": ("trainable_variables", "non_trainable_variables", "metrics_variables"),
+    "predict_step": ("trainable_variables", "non_trainable_variables"),
+}
+
+
+def as_tensors(batch):
+    """A batch with every array as a tensor."""
+    return tree.map_structure(lambda x: as_tensor(as_array(x)), batch, none_is_leaf=False)
+
+
+def step_of(model, name):
+    """The model's ``train_step``, ``test_step`` or ``predict_step`` as a function of one batch."""
+    step = getattr(model, name)
+    run = _pure(model, step, name) if _takes_state(step) else step
+    gradients = enable_grad if name == "train_step" and run is step else no_grad
+
+    def on_batch(batch):
+        with gradients():
+            return run(as_tensors(batch))
+
+    return on_batch
+
+
+def is_own_step(model, name, base):
+    """Whether the step is the user's own and no pure one: it may call the model in other ways, or not at all."""
+    return getattr(type(model), name) is not getattr(base, name) and not _takes_state(getattr(model, name))
+
+
+def on_iterator(step):
+    """A step as a function of an iterator of batches, which takes all of them; the last one's logs."""
+
+    def function(iterator):
+        logs = None
+        for batch in iterator:
+            logs = step(batch)
+        return logs
+
+    return function
+
+
+def _takes_state(step):
+    parameters = inspect.signature(step).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2
+
+
+def _pure(model, step, name):
+    """A step from state and data to logs and state, as one that takes the state from the model and puts it back."""
+
+    def run(data):
+        variables = [_variables(model, group) for group in _STATE[name]]
+        state = tuple([v.value for v in group] for group in variables)
+        result, new = step(state, data)
+        if name == "predict_step":  # it returns only what a call can change
+            variables, new = variables[1:], (new,)
+        for group, values in zip(variables, new, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                if value is not None:
+                    variable.assign(value)
+        return result
+
+    return run
+
+
+def _variables(model, group):
+    if group == "optimizer_variables":
+        return [] if model.optimizer is None else model.optimizer.variables
+    return getattr(model, group)
