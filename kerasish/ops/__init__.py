@@ -7,6 +7,7 @@ from kerasish.ops.conv import *
 from kerasish.ops.core import *
 from kerasish.ops.creation import *
 from kerasish.ops.crossentropy import *
+from kerasish.ops.ctc import *
 from kerasish.ops.elementwise import *
 from kerasish.ops.indexing import *
 from kerasish.ops.linalg import *

@@ -13,6 +13,8 @@ from kerasish.ops.conv import __all__ as _conv
 from kerasish.ops.crossentropy import *  # noqa: F403
 from kerasish.ops.crossentropy import __all__ as _crossentropy
 from kerasish.ops.crossentropy import compatible
+from kerasish.ops.ctc import *  # noqa: F403
+from kerasish.ops.ctc import __all__ as _ctc
 from kerasish.ops.elementwise import imag, log10, real, square
 from kerasish.ops.normalization import *  # noqa: F403
 from kerasish.ops.normalization import __all__ as _normalization
@@ -20,7 +22,7 @@ from kerasish.ops.pooling import *  # noqa: F403
 from kerasish.ops.pooling import __all__ as _pooling
 from kerasish.ops.reduction import mean
 
-__all__ = ["polar", "psnr", *_activation, *_attention, *_conv, *_crossentropy, *_normalization, *_pooling]
+__all__ = ["polar", "psnr", *_activation, *_attention, *_conv, *_crossentropy, *_ctc, *_normalization, *_pooling]
 
 
 @nn_composite(class_name="PSNR", inputs=["x1", "x2"])
