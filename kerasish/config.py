@@ -35,6 +35,9 @@ _settings = {
 }
 
 
+_on_floatx: list = []  # functions that are called when floatx changes: other rooms with dtypes at hand add theirs
+
+
 def floatx():
     """The default float dtype, a string (``keras.config.floatx``).
 
@@ -49,6 +52,8 @@ def set_floatx(value):
     if value not in _FLOATS:
         raise ValueError(f"Unknown `floatx` value: {value!r}. Expected one of {_FLOATS}")
     _settings["floatx"] = str(value)
+    for forget in _on_floatx:
+        forget()
 
 
 def epsilon():

@@ -229,12 +229,13 @@ class Saveable:
 
     @classmethod
     def _order_fields(cls, own):
-        """All fields in the constructor's order: own ones, then inherited ones; one that is declared again keeps its place."""
+        """All fields in the constructor's order: required ones first; own ones, then inherited ones; redeclared ones keep their place."""
         for name, field in own.items():
             if field.annotation in (InitOnly, ForBase) and name in vars(cls):
                 delattr(cls, name)  # the default must not hide an attribute of that name
         new = {name: field for name, field in own.items() if name not in cls.fields}
-        return {**new, **cls.fields, **{n: f for n, f in own.items() if n in cls.fields}}
+        fields = {**new, **cls.fields, **{n: f for n, f in own.items() if n in cls.fields}}
+        return dict(sorted(fields.items(), key=lambda item: item[1].default is not _EMPTY))  # required ones come first
 
     def _init_base(self, **kwargs):
         """What the family's base wants of the keyword arguments that are no fields; families override it."""
@@ -456,7 +457,8 @@ def _instance(config, inner):
 def find_class(config):
     """The registered or built-in class that a config names; TypeError where there is none."""
     name, module, registered = config["class_name"], config.get("module"), config.get("registered_name")
-    found = get_registered_object(registered) or get_registered_object(name)
+    built_in = registry.find(module, name) if module and not registered else None
+    found = None if built_in else get_registered_object(registered) or get_registered_object(name)
     if found is not None:
         return found
     candidates = [registry.find(module, name)] if module else registry.named(name)

@@ -16,6 +16,7 @@ class Tracker:
 
     def __init__(self, kinds):
         self.kinds, self.locked = kinds, None
+        self._known = set()  # ids of all that is in the stores
 
     def track(self, value):
         """The value, owned from now on; containers come back as ones that watch what is put in later."""
@@ -34,16 +35,24 @@ class Tracker:
         return value
 
     def _add(self, store, value):
-        if any(value is known for _, other in self.kinds.values() for known in other):
+        if len(self._known) != sum(len(other) for _, other in self.kinds.values()):  # somebody changed a store directly
+            self._known = {id(known) for _, other in self.kinds.values() for known in other}
+        if id(value) in self._known:
             return
         if self.locked:
             raise ValueError(self.locked)
         store.append(value)
+        self._known.add(id(value))
 
     def untrack(self, value):
-        """Own it no more."""
-        for _, store in self.kinds.values():
-            store[:] = [known for known in store if known is not value]
+        """Own it, or what is in it, no more."""
+        if isinstance(value, (list, tuple, set, dict)):
+            for item in value.values() if isinstance(value, dict) else value:
+                self.untrack(item)
+        if id(value) in self._known:
+            for _, store in self.kinds.values():
+                store[:] = [known for known in store if known is not value]
+            self._known.discard(id(value))
 
     @contextlib.contextmanager
     def unlocked(self):
@@ -123,6 +132,10 @@ class TrackedDict(dict):
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
     def setdefault(self, key, default=None):
         if key not in self:
             self[key] = default
@@ -164,6 +177,23 @@ class TrackedSet(set):
         for value in values:
             self.add(value)
 
+    def __ior__(self, values):
+        self.update(values)
+        return self
+
+    def discard(self, value):
+        if value in self:
+            self.remove(value)
+
+    def pop(self):
+        value = next(iter(self))
+        self.remove(value)
+        return value
+
+    def clear(self):
+        for value in list(self):
+            self.remove(value)
+
     def remove(self, value):
         super().remove(value)
         if self.tracker:
@@ -175,8 +205,4 @@ class TrackedSet(set):
 
 _WRAPPERS = {list: TrackedList, dict: TrackedDict, set: TrackedSet}
 tree.register(TrackedList, lambda x: (list(x), None), lambda _, items: list(items))
-tree.register(
-    TrackedDict,
-    lambda x: ([x[k] for k in sorted(x)], tuple(sorted(x)), sorted(x)),
-    lambda keys, values: dict(zip(keys, values, strict=True)),
-)
+tree.register_like(TrackedDict, dict)

@@ -125,6 +125,11 @@ class _NodeOfType(dict):
 _nodes = _NodeOfType()
 
 
+def register_like(cls, known):
+    """Treat ``cls`` as the known container ``known``: it flattens as one and comes back as one."""
+    _known[cls] = _known[known]
+
+
 def register(cls: type, flatten: Callable[[Any], tuple], unflatten: Callable[[Any, list], Any]) -> None:
     """Makes `cls` a container. `flatten(x)` gives `(children, metadata)` or `(children, metadata, keys)`, and
     `unflatten(metadata, children)` the container again; the keys name the children in paths (default: indices).

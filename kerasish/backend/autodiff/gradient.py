@@ -134,11 +134,10 @@ def walk(targets, target_gradients, sources=None, first=0, last=float("inf")):
 def gradients(target, sources, output_gradients=None, first=0, last=float("inf"), unconnected="none"):
     """Gradients of the targets' sum with respect to each source, in the sources' structure; None where unconnected."""
     targets = [as_tensor(y) for y in tree.flatten(target)]
-    if output_gradients is None:
-        seeds = [ones(y.shape, y.dtype) for y in targets]
-    else:
-        seeds = [ones(y.shape, y.dtype) if g is None else as_tensor(g, y.dtype)
-                 for y, g in zip(targets, tree.flatten(output_gradients), strict=True)]  # fmt: skip
+    if unconnected not in ("none", "zero"):
+        raise ValueError(f"`unconnected_gradients` must be 'none' or 'zero'. Received: {unconnected!r}")
+    given = [None] * len(targets) if output_gradients is None else tree.flatten(output_gradients)
+    seeds = [_seed(y, g) for y, g in zip(targets, given, strict=True)]
     flat = [_leaf(x) for x in tree.flatten(sources)]
     with setting(grad_enabled=state.grad_depth > 0):
         found = walk(targets, seeds, {_key(x) for x in flat}, first, last)
@@ -148,11 +147,21 @@ def gradients(target, sources, output_gradients=None, first=0, last=float("inf")
     return tree.pack_sequence_as(sources, out)
 
 
+def _seed(y, g):
+    """The weight of each element of a target: ones where none are given."""
+    if g is None:
+        return ones(y.shape, y.dtype)
+    g = as_tensor(g, y.dtype)
+    if g.shape != y.shape:
+        raise ValueError(f"The gradient of an output must have its shape {y.shape}. Received shape {g.shape}.")
+    return g
+
+
 def _leaf(x):
     """The tensor that gradients with respect to ``x`` arrive at: for a variable, the one that it holds."""
     if isinstance(x, Tensor):
         return x
-    held = getattr(x, "_value", None)
+    held = x._held() if hasattr(x, "_held") else None
     return x.value if held is None else held
 
 
@@ -172,7 +181,7 @@ def backward(self, gradient=None, create_graph=False):
         raise ValueError("backward() on a tensor that depends on nothing that requires a gradient.")
     if gradient is None and self.size != 1:
         raise ValueError(f"backward() without `gradient` needs a tensor with one element. Received shape {self.shape}.")
-    seed = ones(self.shape, self.dtype) if gradient is None else as_tensor(gradient, self.dtype)
+    seed = _seed(self, gradient)
     with setting(grad_enabled=create_graph or state.grad_depth > 0):
         for x, g in walk([self], [seed]).values():
             if x.requires_grad:
@@ -198,7 +207,7 @@ class GradientTape:
 
     def __init__(self, persistent=False, watch_accessed_variables=True):
         self.persistent, self.watch_accessed_variables = persistent, watch_accessed_variables
-        self._watched, self._spans, self._stack, self._used = {}, [], None, False
+        self._watched, self._variables, self._stack, self._used = {}, [], None, False
 
     def __enter__(self):
         if self._stack is not None:
@@ -212,8 +221,9 @@ class GradientTape:
         stack, self._stack = self._stack, None
         self._last = next_order()
         for x, before in self._watched.values():
-            if isinstance(x, Tensor):
-                x.requires_grad = before
+            x.requires_grad = before
+        for variable in self._variables:
+            variable._watch(False)
         stack.__exit__(*exc)
 
     def watch(self, tensor):
@@ -224,6 +234,9 @@ class GradientTape:
                 raise ValueError(f"Only floating tensors can be watched. Received dtype {leaf.dtype}.")
             self._watched.setdefault(_key(leaf), (leaf, leaf.requires_grad))
             leaf.requires_grad = True
+            if leaf is not x:  # a variable: what is assigned to it later is watched too
+                x._watch(True)
+                self._variables.append(x)
 
     @contextlib.contextmanager
     def stop_recording(self):
@@ -305,10 +318,10 @@ def value_and_grad(f, argnums=0, has_aux=False):
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
-        chosen = [argnums] if isinstance(argnums, int) else list(argnums)
-        first = next_order()
-        with setting(grad_enabled=True, grad_depth=state.grad_depth + 1):
-            args = [_watched(arg) if i in chosen else arg for i, arg in enumerate(args)]
+        chosen, first = _positions(argnums, args), next_order()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(setting(grad_enabled=True, grad_depth=state.grad_depth + 1))
+            args = [_watched(arg, stack) if i in chosen else arg for i, arg in enumerate(args)]
             result = f(*args, **kwargs)
         y = as_tensor(result[0] if has_aux else result)
         if y.size != 1:
@@ -319,11 +332,31 @@ def value_and_grad(f, argnums=0, has_aux=False):
     return wrapped
 
 
-def _watched(arg):
-    """The argument as fresh leaves: the same values, connected to what they were made of. Nested numbers are one tensor."""
+def _positions(argnums, args):
+    """Which arguments are differentiated, as numbers from 0."""
+    chosen = [argnums] if isinstance(argnums, int) else list(argnums)
+    for i in chosen:
+        if not -len(args) <= i < len(args):
+            raise ValueError(f"argnums={argnums} is out of range: the function was called with {len(args)} positional arguments.")
+    return [i % len(args) for i in chosen]
+
+
+def _watched(arg, stack):
+    """The argument as fresh leaves: the same values, connected to what they were made of. Nested numbers are one tensor.
+
+    Variables stay themselves, and are watched until the stack unwinds, also those that are not trainable.
+    """
     if isinstance(arg, (list, tuple)) and not any(hasattr(leaf, "shape") for leaf in tree.flatten(arg)):
         return _fresh(arg)
-    return tree.map_structure(lambda x: x if hasattr(x, "assign") else _fresh(x), arg)
+
+    def watched(x):
+        if not hasattr(x, "assign"):
+            return _fresh(x)
+        stack.callback(x._watch, x._watched)
+        x._watch(True)
+        return x
+
+    return tree.map_structure(watched, arg)
 
 
 def _fresh(x):
@@ -374,10 +407,10 @@ def jacobian(f, argnums=0):
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
-        chosen = [argnums] if isinstance(argnums, int) else list(argnums)
-        first = next_order()
-        with setting(grad_enabled=True, grad_depth=state.grad_depth + 1):
-            args = [_watched(arg) if i in chosen else arg for i, arg in enumerate(args)]
+        chosen, first = _positions(argnums, args), next_order()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(setting(grad_enabled=True, grad_depth=state.grad_depth + 1))
+            args = [_watched(arg, stack) if i in chosen else arg for i, arg in enumerate(args)]
             y = as_tensor(f(*args, **kwargs))
         out = [_jacobian_of(y, args[i], first, unconnected="zero") for i in chosen]
         return out[0] if isinstance(argnums, int) else tuple(out)
@@ -414,8 +447,13 @@ def custom_gradient(f):
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
         inputs = [as_tensor(x) for x in args]
-        with no_grad():
-            result, rule = f(*[stop_gradient(x) for x in inputs], **kwargs)
+        if any(isinstance(x, Tensor) for x in kwargs.values()):
+            raise TypeError("custom_gradient: pass tensors by position, so that their gradients have a place in the rule's result.")
+        if state.grad_depth:  # what the rule uses may itself be differentiated
+            result, rule = f(*inputs, **kwargs)
+        else:
+            with no_grad():
+                result, rule = f(*[stop_gradient(x) for x in inputs], **kwargs)
         outputs = [stop_gradient(y) for y in tree.flatten(result)]
         if state.grad_enabled and any(x.requires_grad for x in inputs):
             values = None if len(outputs) == 1 else [(y.value, y.shape, y.dtype) for y in outputs]

@@ -28,7 +28,7 @@ from kerasish.backend.autodiff.dtypes import differentiable, name_of, weak_dtype
 from kerasish.backend.autodiff.state import next_order, state
 from kerasish.backend.autodiff.symbolic import Node, Operation, any_symbolic_tensors, compute_output_spec
 from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
-from kerasish.config import standardize_data_format
+from kerasish.config import _on_floatx, standardize_data_format
 from kerasish.saveable import get_registered_name, registry, serialize_keras_object, serializes
 
 
@@ -138,6 +138,7 @@ class Op(Declared):
         self.defaults = {p.name: p.default for p in parameters if p.name not in self.input_names}
         self.input_defaults = [p.default for p in parameters[: self.n_inputs]]
         self._dtypes = {}
+        _on_floatx.append(self._dtypes.clear)
         super().__init__(kernel, ("xp", "out"), module, class_name)
 
     def __call__(self, *args, **kwargs):
@@ -195,8 +196,7 @@ class Op(Declared):
                 casts, out_dtype = self._dtypes[kinds]
             except KeyError:
                 casts, out_dtype = self.dtype_rule(kinds, attrs)
-                if "float" not in kinds and "int" not in kinds:  # what depends on floatx is worked out each time
-                    self._dtypes[kinds] = casts, out_dtype
+                self._dtypes[kinds] = casts, out_dtype
         values, known, wanted = [], True, False
         for i, x in enumerate(inputs):
             if type(x) is not Tensor:

@@ -3,9 +3,10 @@
 import functools
 
 from kerasish import tree
-from kerasish.backend.autodiff.gradient import Call, _reachable, enable_grad, gradients, stop_gradient
-from kerasish.backend.autodiff.scopes import _Scope
-from kerasish.backend.autodiff.state import state
+from kerasish.backend.autodiff.dtypes import differentiable
+from kerasish.backend.autodiff.gradient import Call, _reachable, enable_grad, gradients, identity, stop_gradient
+from kerasish.backend.autodiff.scopes import StatelessScope, _Scope
+from kerasish.backend.autodiff.state import next_order, setting, state
 from kerasish.backend.autodiff.tensor import Tensor, is_tensor
 
 _MODES = ("full", "activations", "larger_than", "list_of_layers", None)
@@ -28,26 +29,38 @@ class RematScope(_Scope):
 
 
 class _Remat:
-    """The op of a rematerialized call: its gradient runs the function again."""
+    """The op of a rematerialized call: its gradient runs the function again, in the state that it first ran in."""
 
-    def __init__(self, function, n_args):
+    def __init__(self, run, n_args, seen):
+        now = {name: getattr(state, name) for name in ("call_context", "autocast", "names")}
+
         def grads(g, y, *inputs):
-            args = inputs[:n_args] if state.grad_depth else [_leaf_like(x) for x in inputs[:n_args]]
-            with enable_grad():
-                outputs = tree.flatten(function(*args))
-            return gradients(outputs, [*args, *inputs[n_args:]], g if isinstance(g, tuple) else (g,))
+            args = [_entry(x, identity if state.grad_depth else _copied) for x in inputs[:n_args]]
+            first = next_order()
+            with enable_grad(), setting(**now), StatelessScope(seen.values()):
+                outputs = tree.flatten(run(*args))
+            return gradients(outputs, [*args, *inputs[n_args:]], g if isinstance(g, tuple) else (g,), first=first)
 
         self.grads = grads
 
 
-def _leaf_like(x):
-    leaf = Tensor(x.value, x.shape, x.dtype)
-    leaf.requires_grad = x.requires_grad
-    return leaf
+def _copied(x):
+    return Tensor(x.value, x.shape, x.dtype)
+
+
+def _entry(x, make):
+    """An argument as a tensor of its own, at which the gradients of this run arrive."""
+    if not differentiable(x.dtype):
+        return x
+    entry = make(x)
+    entry.requires_grad = True
+    return entry
 
 
 def remat(f):
     """The function, with its inner results computed again for gradients instead of kept (``keras.remat``).
+
+    The second run sees variables, seeds included, as they were at the first, and changes none of them.
 
     >>> from kerasish import Variable, ops
     >>> v = Variable(2.0)
@@ -70,15 +83,14 @@ def remat(f):
             new_args, new_kwargs = tree.pack_sequence_as((args, kwargs), values)
             return f(*new_args, **new_kwargs)
 
-        entries = [_leaf_like(flat[i]) for i in at]
-        result = run(*entries)
+        entries, first, seen = [_entry(flat[i], _copied) for i in at], next_order(), {}
+        with setting(seen=seen):
+            result = run(*entries)
         outputs = tree.flatten(result)
-        calls, _ = _reachable([y for y in outputs if isinstance(y, Tensor)], 0, float("inf"))
-        if not calls:
-            return result
-        known = {id(x) for x in entries}
-        leaves = {id(x): x for call in calls for x in call.inputs if x.call is None and x.requires_grad and id(x) not in known}
-        call = Call(_Remat(run, len(at)), [*[flat[i] for i in at], *leaves.values()], {})
+        captured = _captured(outputs, entries, first)
+        if not captured and not any(flat[i].requires_grad for i in at):
+            return tree.pack_sequence_as(result, [stop_gradient(y) for y in outputs])
+        call = Call(_Remat(run, len(at), seen), [*[flat[i] for i in at], *captured], {})
         if len(outputs) > 1:
             call.values = [(y.value, y.shape, y.dtype) for y in outputs]
         made = [stop_gradient(y) for y in outputs]
@@ -88,3 +100,15 @@ def remat(f):
         return tree.pack_sequence_as(result, made)
 
     return wrapped
+
+
+def _captured(outputs, entries, first):
+    """What the function used besides its arguments: variables' values, and tensors that were there before it ran."""
+    calls, _ = _reachable([y for y in outputs if isinstance(y, Tensor)], first, float("inf"))
+    own = {id(x) for x in entries}
+    found = {}
+    for call in calls:
+        for x in call.inputs:
+            if x.requires_grad and id(x) not in own and (x.call is None or x.call.order < first):
+                found[id(x)] = x
+    return list(found.values())

@@ -18,6 +18,7 @@ class _State(threading.local):
     call_context = None  # arguments that layers' calls hand down to inner calls (`training`), None outside any call
     tracking = True  # whether objects that are set as attributes become owned
     remat = None  # the innermost RematScope
+    seen = None  # while a call that will run again runs: what each variable held when it was first read or written
 
     def __init__(self):
         self.global_attributes = {}

@@ -4,6 +4,7 @@ A call on KerasTensors runs the same code as any other, on tensors without value
 it leaves one Node, whatever happened inside: a layer's call is one node, not one for each op in it.
 """
 
+import collections
 import inspect
 import typing
 
@@ -298,12 +299,9 @@ def map_graph(inputs, outputs):
     nodes = sorted(order, key=lambda node: -depths[id(node)])
     operations = list({id(node.operation): node.operation for node in nodes}.values())
     operations.sort(key=lambda operation: (-operation_depths[id(operation)], first_met[id(operation)]))
-    names = [operation.name for operation in operations]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(
-                f'The name "{name}" is used {names.count(name)} times in the model. All operation names should be unique.'
-            )
+    for name, times in collections.Counter(operation.name for operation in operations).items():
+        if times > 1:
+            raise ValueError(f'The name "{name}" is used {times} times in the model. All operation names should be unique.')
     return nodes, operations
 
 

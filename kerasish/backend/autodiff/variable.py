@@ -36,7 +36,7 @@ class Variable:
         self._aggregation, self._synchronization = aggregation or "none", synchronization or "none"
         self._trainable, self._autocast = bool(trainable), bool(autocast)
         self._regularizer = self._constraint = None
-        self._overwrite_with_gradient = False
+        self._overwrite_with_gradient = self._watched = False
         self._token = object()  # what gradients know this variable by, whatever value it holds
         self._value = self._initializer = None
         if callable(initializer):
@@ -56,7 +56,7 @@ class Variable:
             value = initializer
             if state.stateless is not None:
                 self._initializer = lambda shape, dtype: value
-        value = as_tensor(value, None if dtype is None else standardize_dtype(dtype))
+        value = _own(value, as_tensor(value, None if dtype is None else standardize_dtype(dtype)))
         if shape is not None and standardize_shape(shape) != value.shape:
             raise ValueError(f"Variable '{self.path}': the value's shape {value.shape} is not the given shape {tuple(shape)}.")
         self._shape, self._dtype = value.shape, value.dtype
@@ -71,21 +71,37 @@ class Variable:
     def _set(self, value):
         """Hold a value: a new leaf of the graph, known to gradients by this variable's token."""
         leaf = Tensor(value.value, value.shape, value.dtype)
-        leaf.token, leaf.requires_grad = self._token, self._trainable and is_float(value.dtype)
+        leaf.token, leaf.requires_grad = self._token, (self._trainable or self._watched) and is_float(value.dtype)
         self._value = leaf
 
     # ---- reading and writing
     @property
     def value(self):
-        current = None if state.stateless is None else state.stateless.get_current_value(self)
-        if current is None:
-            if self._value is None:
-                if state.stateless is None:
-                    self._deferred_initialize()
-                else:
-                    return self._autocast_value(as_tensor(self._initializer(self._shape, dtype=self._dtype), self._dtype))
-            current = self._value
+        if self._value is None and state.stateless is None:
+            self._deferred_initialize()
+        current = self._held()
+        if current is None and state.symbolic:
+            current = Tensor(None, self._shape, self._dtype)
+        elif current is None:
+            current = as_tensor(self._initializer(self._shape, dtype=self._dtype), self._dtype)
+        self._note(current)
         return self._autocast_value(current)
+
+    def _note(self, current):
+        if state.seen is not None:
+            state.seen.setdefault(id(self), (self, current))
+
+    def _watch(self, wanted):
+        """Whether gradients pass through whatever this variable holds, trainable or not."""
+        self._watched = wanted
+        held = self._held()
+        if held is not None:
+            held.requires_grad = (wanted or self._trainable) and is_float(held.dtype)
+
+    def _held(self):
+        """What the variable holds now: in a StatelessScope what the scope says, if anything."""
+        current = None if state.stateless is None else state.stateless.get_current_value(self)
+        return self._value if current is None else current
 
     def _autocast_value(self, value):
         target = state.autocast
@@ -102,12 +118,14 @@ class Variable:
 
     def assign(self, value):
         """Set the value; shape must match, dtype is cast. Returns the value that was set."""
-        value = self._checked(value)
+        given, value = value, self._checked(value)
+        if state.seen is not None:
+            self._note(self._held())
         if state.stateless is not None:
             state.stateless.add_update((self, value))
         else:
             value._need()
-            self._set(value)
+            self._set(value if given is value else _own(given, value))
         return value
 
     def assign_add(self, value):
@@ -119,8 +137,8 @@ class Variable:
         return self.assign(self - value)
 
     def numpy(self):
-        """The value as a ``numpy.ndarray``."""
-        return self.value.numpy()
+        """The value as a ``numpy.ndarray`` of its own: changing it does not change the variable."""
+        return self.value.numpy().copy()
 
     # ---- what it is
     name = property(lambda self: self._name)
@@ -215,9 +233,13 @@ class Variable:
 
 def initialize_all_variables():
     """Give their values to the variables that were made inside StatelessScopes."""
-    for variable in _deferred:
-        variable._deferred_initialize()
-    _deferred.clear()
+    while _deferred:
+        _deferred.pop(0)._deferred_initialize()
+
+
+def _own(given, value):
+    """The value with memory of its own, where it shares that of an array which somebody else may change."""
+    return value if isinstance(given, Tensor) or value.value is not given else Tensor(value.value.copy(), value.shape, value.dtype)
 
 
 def _check_choice(name, value, choices):

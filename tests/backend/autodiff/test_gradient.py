@@ -263,3 +263,117 @@ def test_multi_output_ops_whose_outputs_are_dropped(x):
     first, _ = ops.split(x[:2] * x[:2], 2)
     ops.sum(first).backward()
     assert x.grad.tolist() == [1.0, 0.0, 0.0]
+
+
+class TestRemat:
+    """Rematerialized calls give what plain calls give, whatever they use besides their arguments."""
+
+    def both(self, f, *points):
+        plain = [grad(lambda *xs: ops.sum(g(*xs)), tuple(range(len(points))))(*points) for g in (f, remat(f))]
+        for a, b in zip(*plain, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+
+    def test_captured_tensors(self, x):
+        w = ks.Variable(3.0)
+        assert float(grad(lambda z: remat(lambda t: t * z)(Tensor(5.0)))(w * 1.0)) == 5.0
+        self.both(lambda a: a * x * w, Tensor([1.0, 2.0, 3.0]))
+
+    def test_inside_an_open_tape_and_after_it(self):
+        v = ks.Variable(2.0)
+        with GradientTape(persistent=True) as tape:
+            y = remat(lambda a: a * v)(v * 3.0)
+            inside = tape.gradient(y, v)
+        assert float(inside) == float(tape.gradient(y, v)) == 12.0
+        t = Tensor(3.0)
+        with GradientTape() as tape:
+            tape.watch(t)
+            y = remat(lambda a: a * a)(t)
+        assert float(tape.gradient(y, t)) == 6.0
+
+    def test_equal_arguments_and_second_order(self):
+        assert float(grad(grad(lambda x: remat(lambda a, b: a * b)(x, x)))(3.0)) == 2.0
+
+    def test_state_and_random_numbers_stay_the_same(self):
+        layer, x = ks.layers.Dropout(0.5, seed=1), Tensor(np.ones(50, "float32"))
+        y, slope = value_and_grad(lambda a: ops.sum(remat(lambda b: layer(b, training=True))(a)))(x)
+        assert float(y) == float(ops.sum(slope))
+        norm = ks.layers.BatchNormalization(momentum=0.5)
+        norm.build((None, 1))
+        value_and_grad(lambda a: ops.sum(remat(lambda b: norm(b, training=True))(a)))(Tensor(np.full((2, 1), 2.0, "float32")))
+        assert norm.moving_mean.numpy().tolist() == [1.0]
+
+
+class TestCorners:
+    def test_negative_and_wrong_argnums(self):
+        assert float(grad(lambda a, b: a * b, argnums=-1)(5.0, 3.0)) == 5.0
+        with pytest.raises(ValueError, match="out of range"):
+            grad(lambda a: a, argnums=2)(1.0)
+
+    def test_variables_that_are_not_trainable_or_are_assigned_while_watched(self):
+        v = ks.Variable(3.0, trainable=False)
+        assert float(grad(lambda v: v * v)(v)) == 6.0
+        with GradientTape() as tape:
+            tape.watch(v)
+            v.assign(4.0)
+            y = v * v
+        assert float(tape.gradient(y, v)) == 8.0 and not v.value.requires_grad
+
+    def test_gradients_with_respect_to_a_scopes_values(self):
+        v = ks.Variable(1.0)
+        with ks.StatelessScope([(v, Tensor(3.0))]):
+            assert float(grad(lambda u: u * u)(v)) == 6.0
+
+    def test_weights_of_wrong_shape_and_unknown_options(self, x):
+        with pytest.raises(ValueError, match="shape"):
+            (x * 2.0).backward(gradient=np.ones((3, 3)))
+        with GradientTape(persistent=True) as tape:
+            y = x * 2.0
+        with pytest.raises(ValueError, match="shape"):
+            tape.gradient(y, x, output_gradients=np.ones((2, 3)))
+        with pytest.raises(ValueError, match="unconnected"):
+            tape.gradient(y, x, unconnected_gradients="zeros")
+
+    def test_second_derivative_through_a_custom_rule(self):
+        @custom_gradient
+        def softplus(x):
+            e = ops.exp(x)
+            return ops.log(1 + e), lambda upstream: upstream * (1 - 1 / (1 + e))
+
+        assert float(grad(grad(softplus))(0.0)) == 0.25
+
+    def test_variables_keep_memory_of_their_own(self):
+        a = np.ones(2, "float32")
+        v = ks.Variable(a)
+        a[:] = 5
+        assert v.numpy().tolist() == [1.0, 1.0]
+        v.assign(a)
+        a[:] = 7
+        v.numpy()[:] = 9
+        assert v.numpy().tolist() == [5.0, 5.0]
+
+    def test_floatx_is_not_cached(self):
+        assert ops.exp(Tensor(1)).dtype == "float32"
+        ks.config.set_floatx("float64")
+        try:
+            assert ops.exp(Tensor(1)).dtype == "float64"
+        finally:
+            ks.config.set_floatx("float32")
+
+    def test_a_failed_build_does_not_poison_later_ones(self):
+        def bad(shape, dtype=None):
+            raise RuntimeError("bad initializer")
+
+        def model(initializer):
+            class Outer(ks.Layer):
+                def __init__(self):
+                    super().__init__()
+                    self.inner = ks.layers.Dense(2, kernel_initializer=initializer)
+
+                def call(self, x):
+                    return self.inner(x)
+
+            return Outer()(ks.Input((3,)))
+
+        with pytest.raises(RuntimeError, match="bad"):
+            model(bad)
+        assert model("zeros").shape == (None, 2)
