@@ -26,9 +26,14 @@ ROWS = [
         "Dense",
         config(3),
         config(3, activation="relu", use_bias=False),
-        config(3, activation="tanh", name="other", kernel_regularizer=make("regularizers.L2", 0.1),
-               bias_regularizer=make("regularizers.L1", 0.2), activity_regularizer=make("regularizers.L2", 0.3),
-               ).but(inputs=[SEQUENCE], masks=[STEPS]),
+        config(
+            3,
+            activation="tanh",
+            name="other",
+            kernel_regularizer=make("regularizers.L2", 0.1),
+            bias_regularizer=make("regularizers.L1", 0.2),
+            activity_regularizer=make("regularizers.L2", 0.3),
+        ).but(inputs=[SEQUENCE], masks=[STEPS]),
         config(3, lora_rank=2),
         config(2, kernel_constraint="non_neg", bias_initializer="ones", trainable=False),
         inputs=[A(2, 5)],
@@ -109,9 +114,7 @@ ROWS = [
     layer_row("Dropout", config(0.4, seed=1), config(0.3, (None, 1), seed=2), inputs=[A(2, 5)], random=[A(20000, 2, low=0.5)]),
     layer_row("SpatialDropout1D", config(0.4, seed=1), inputs=[SEQUENCE], random=[A(100, 5, 100, low=0.5)]),
     layer_row("SpatialDropout2D", config(0.4, seed=1), inputs=[IMAGE], random=[A(100, 2, 2, 100, low=0.5)]),
-    layer_row(
-        "SpatialDropout2D", config(0.4, "channels_first", 1), inputs=[A(2, 3, 4, 5)], random=[A(100, 100, 2, 2, low=0.5)]
-    ),
+    layer_row("SpatialDropout2D", config(0.4, "channels_first", 1), inputs=[A(2, 3, 4, 5)], random=[A(100, 100, 2, 2, low=0.5)]),
     layer_row("SpatialDropout3D", config(0.4, seed=1), inputs=[VOLUME], random=[A(100, 2, 1, 2, 100, low=0.5)]),
     layer_row("AlphaDropout", config(0.4, seed=1), config(0.3, (None, 1), seed=2), inputs=[A(2, 5)], random=[A(20000, 2, low=0.5)]),
     layer_row("GaussianDropout", config(0.4, seed=1), inputs=[A(2, 5)], random=[A(300, 100, low=0.5)]),
@@ -137,7 +140,5 @@ ROWS = [
     layer_row("ZeroPadding3D", config(), config((1, (0, 2), 1), "channels_first"), inputs=[VOLUME]),
     layer_row("Cropping1D", config(), config((0, 2)), config(1).but(unknown=(1,)), inputs=[SEQUENCE]),
     layer_row("Cropping2D", config(), config(((0, 1), (1, 2))), config(((0, 1), (1, 0)), "channels_first"), inputs=[A(2, 4, 5, 4)]),
-    layer_row(
-        "Cropping3D", config(), config((1, (0, 2), 0)), config(((0, 1), 1, 1), "channels_first"), inputs=[A(2, 3, 4, 3, 4)]
-    ),
+    layer_row("Cropping3D", config(), config((1, (0, 2), 0)), config(((0, 1), 1, 1), "channels_first"), inputs=[A(2, 3, 4, 3, 4)]),
 ]

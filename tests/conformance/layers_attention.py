@@ -13,16 +13,11 @@ EVERYTHING = {
     "name": "other",
 }  # fmt: skip
 HEADS = [  # what many and grouped heads share
-    config(use_bias=False),
-    config().but(inputs=[QUERY, VALUE, KEY]),
-    config().but(call={"attention_mask": PAIRS}),
-    config().but(call={"attention_mask": PAIRS, **SCORES, **CAUSAL}, symbolic=False),
-    config().but(call=CAUSAL),
-    config(sliding_window=2).but(call=CAUSAL),
-    config(sliding_window=2),
-    config().but(call={**SCORES, **CAUSAL}, inputs=[QUERY, QUERY]),
-    config(dropout=0.3, seed=1).but(training=(False,)),
-    config(use_gate=True, **EVERYTHING),
+    config().but(inputs=[QUERY, VALUE, KEY], call={"attention_mask": PAIRS}),
+    config(use_bias=False).but(call=CAUSAL),
+    config(sliding_window=2).but(call={"attention_mask": PAIRS, **SCORES, **CAUSAL}, symbolic=False),  # Keras knows no mask of scores
+    config(dropout=0.3, seed=1).but(training=(False,), call=SCORES, inputs=[QUERY, QUERY]),
+    config(use_gate=True, sliding_window=2, **EVERYTHING),
 ]
 
 
@@ -44,13 +39,8 @@ def simple(name, *configs):
         name,
         config(),
         config().but(inputs=[[QUERY, VALUE, KEY]], masks=[T, S, None]),
-        config().but(masks=[None, S]),
-        config().but(masks=[T, None], call=SCORES),
-        config().but(call={**CAUSAL, **SCORES}),
-        config().but(masks=[T, S], call=CAUSAL),
-        config(dropout=0.4, seed=1, use_scale=False).but(
-            training=(False,), random=[[A(600, 3, 6, low=0.5), A(600, 5, 6, low=0.5)]]
-        ),
+        config().but(masks=[None, S], call={**CAUSAL, **SCORES}),
+        config(dropout=0.4, seed=1, use_scale=False).but(training=(False,), random=[[A(600, 3, 6, low=0.5), A(600, 5, 6, low=0.5)]]),
         *configs,
         inputs=[[QUERY, VALUE]],
         tol=2e-5,
@@ -63,15 +53,10 @@ ROWS = [
         (2, 3),
         config(2, 3).but(masks=[T, None]),
         config(2, 3).but(inputs=[QUERY, VALUE, KEY], masks=[T, S, S]),
-        config(2, 3, 4, **DROPOUT),
-        config(2, 3, output_shape=4),
-        config(2, 3, output_shape=(2, 3)),
-        config(2, 3, attention_axes=(2,)).but(inputs=[A(2, 4, 3, 6), A(2, 4, 5, 6)]),
-        config(2, 3, attention_axes=(1, 2)).but(inputs=[A(2, 4, 3, 6), A(2, 2, 5, 6)]),
+        config(2, 3, 4, output_shape=(2, 3), **DROPOUT),
+        config(2, 3, attention_axes=(2,), output_shape=4).but(inputs=[A(2, 4, 3, 6), A(2, 4, 5, 6)]),
         config(2, 3).but(inputs=[A(2, 4, 3, 6), A(2, 2, 5, 6)]),
-        config(2, 3, attention_axes=1).but(
-            inputs=[QUERY, VALUE], call={"attention_mask": A(2, 1, 3, 5, dtype="bool"), **SCORES}, symbolic=False
-        ),
+        config(2, 3, attention_axes=1).but(call={"attention_mask": A(2, 1, 3, 5, dtype="bool"), **SCORES}, symbolic=False),
         config(2, 3, attention_axes=[-2]).but(unknown=(1,), call=CAUSAL),
         config(2, 3, value_dim=4, use_gate=True, attention_axes=(1, 2)).but(
             inputs=[A(2, 2, 3, 6), A(2, 2, 3, 6)], call={"attention_mask": A(2, 2, 3, 2, 3, dtype="bool"), **SCORES}, symbolic=False

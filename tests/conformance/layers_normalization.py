@@ -4,7 +4,6 @@ from tests.conformance.layer_driver import A, config, layer_row, make
 
 FLAT, SEQUENCE, IMAGE = A(6, 4), A(3, 4, 6), A(3, 4, 5, 6)
 STEPS = A(3, 4, dtype="bool")
-BOTH = {"training": (False, True), "weights": (0.5, 1.5), "tol": 5e-5}
 EVERYTHING = {
     "beta_initializer": "ones", "gamma_initializer": "he_normal", "beta_regularizer": "l1",
     "gamma_regularizer": make("regularizers.L2", 0.1), "beta_constraint": "non_neg", "gamma_constraint": "unit_norm", "name": "other",
@@ -15,21 +14,20 @@ TRAINED = {"training": (True,), "grad": False}  # JAX takes the gradient by the 
 ROWS = [
     layer_row(
         "BatchNormalization",
-        config(),
-        config(axis=1, momentum=0.6, epsilon=0.1).but(steps=3, inputs=[IMAGE]),
-        config(1).but(inputs=[SEQUENCE], unknown=(2,)),
-        config(center=False).but(inputs=[IMAGE], unknown=(1, 2)),
-        config(scale=False),
-        config(center=False, scale=False),
+        config().but(training=(False, True)),
+        config(axis=1, momentum=0.6, epsilon=0.1).but(steps=3, inputs=[IMAGE], training=(False, True)),
+        config(1, center=False).but(inputs=[SEQUENCE], unknown=(2,)),
+        config(scale=False).but(inputs=[IMAGE], unknown=(1, 2)),
         config(trainable=False),
         config(momentum=0.5).but(inputs=[SEQUENCE], masks=[STEPS], steps=2),
         config(moving_mean_initializer="ones", moving_variance_initializer="zeros", **{**EVERYTHING, "gamma_initializer": "ones"}),
-        config(renorm=True, renorm_momentum=0.5, momentum=0.6).but(steps=3),
         config(renorm=True, renorm_clipping=CLIPPING, momentum=0.6, renorm_momentum=0.7).but(steps=3, inputs=[IMAGE]),
         config(renorm=True, renorm_clipping={"rmax": 1.1}, center=False, scale=False).but(steps=2),
         config(renorm=True, scale=False, moving_variance_initializer="ones").but(masks=[STEPS], inputs=[SEQUENCE]),
         inputs=[FLAT],
-        **BOTH,
+        training=(True,),
+        weights=(0.5, 1.5),
+        tol=5e-5,
     ),
     layer_row(
         "LayerNormalization",

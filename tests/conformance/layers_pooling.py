@@ -23,9 +23,7 @@ def windows(names):
         lambda rank: config(2),
         lambda rank: config(UNEVEN[rank], 2, "same").but(unknown=range(1, rank + 1)),
         lambda rank: config(UNEVEN[rank], strides=1),
-        lambda rank: config(2, UNEVEN[rank], "SAME", "channels_first", name="other").but(
-            inputs=[FIRST[rank]], unknown=range(2, rank + 2)
-        ),
+        lambda rank: config(2, UNEVEN[rank], "same", "channels_first", name="other").but(inputs=[FIRST[rank]], unknown=range(2, rank + 2)),
     )
 
 
@@ -42,9 +40,8 @@ def everything(names):
 def adaptive(names):
     return rows(
         names,
-        lambda rank: config(2),
         lambda rank: config(UNEVEN[rank]),
-        lambda rank: config(UNEVEN[rank], "channels_first").but(inputs=[FIRST[rank]]),
+        lambda rank: config(2, "channels_first").but(inputs=[FIRST[rank]]),
     )
 
 

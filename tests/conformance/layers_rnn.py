@@ -14,7 +14,6 @@ EVERYTHING = {
     "bias_regularizer": "l2", "kernel_constraint": "non_neg", "recurrent_constraint": "max_norm", "bias_constraint": "unit_norm",
     "dropout": 0.4, "recurrent_dropout": 0.3, "seed": 1, "name": "other",
 }  # fmt: skip
-NO_QR = {"recurrent_initializer": "zeros"}  # JAX makes no orthogonal matrices of float16
 
 
 def brief(*args, **kwargs):
@@ -24,7 +23,7 @@ def brief(*args, **kwargs):
 
 def cell(name, states, *configs):
     """The row of a cell with so many states."""
-    configs = [config(3, **NO_QR), config(3, **EVERYTHING).but(**{**BRIEF, "json": True}), *configs]
+    configs = [config(3), config(3, **EVERYTHING).but(**{**BRIEF, "json": True}), *configs]
     return layer_row(name, *configs, inputs=[A(2, 5), [H] * states])
 
 
@@ -32,8 +31,8 @@ def layer(name, states, *configs):
     """The row of a layer whose cell has so many states."""
     return layer_row(
         name,
-        config(3, **NO_QR),
-        config(3, return_sequences=True, return_state=True, go_backwards=True, use_bias=False, **NO_QR).but(masks=[MASK], unknown=(1,)),
+        config(3),
+        config(3, return_sequences=True, return_state=True, go_backwards=True, use_bias=False).but(masks=[MASK], unknown=(1,)),
         config(3, activation=None, trainable=False, **EVERYTHING).but(**{**BRIEF, "json": True}),
         brief(3, return_sequences=True).but(call={"initial_state": [H] * states, "mask": MASK}),
         *configs,
@@ -59,26 +58,26 @@ ROWS = [
     layer("GRU", 1, brief(3, reset_after=False, use_bias=False), brief(3, reset_after=False).but(masks=[MASK])),
     layer_row(
         "StackedRNNCells",
-        config([make("layers.LSTMCell", 3, **NO_QR), make("layers.GRUCell", 2, **NO_QR)]),
+        config([make("layers.LSTMCell", 3), make("layers.GRUCell", 2)]),
         inputs=[A(2, 5), [[H, H], [A(2, 2)]]],
     ),
     layer_row(
         "RNN",
-        config([make("layers.LSTMCell", 3, **NO_QR), make("layers.GRUCell", 2, **NO_QR)], return_sequences=True, return_state=True).but(
+        config([make("layers.LSTMCell", 3), make("layers.GRUCell", 2)], return_sequences=True, return_state=True).but(
             masks=[MASK], unknown=(1,)
         ),
         brief(make("layers.GRUCell", 3), zero_output_for_mask=True, activity_regularizer="l1").but(masks=[MASK], json=True),
         brief([make("layers.LSTMCell", 3), make("layers.SimpleRNNCell", 2)], go_backwards=True).but(
             call={"initial_state": [[H, H], [A(2, 2)]]}
         ),
-        brief(make("layers.LSTMCell", 3, dtype="float16", **NO_QR)).but(tol=1e-2),
+        brief(make("layers.LSTMCell", 3, dtype="float16")).but(tol=1e-2),
         inputs=[SEQUENCE],
         tol=2e-5,
     ),
     layer_row(
         "Bidirectional",
-        config(make("layers.LSTM", 3, return_state=True, return_sequences=True, **NO_QR)).but(masks=[MASK], unknown=(1,)),
-        config(make("layers.SimpleRNN", 3, name="forward_me", return_sequences=True, **NO_QR), merge_mode=None).but(masks=[MASK]),
+        config(make("layers.LSTM", 3, return_state=True, return_sequences=True)).but(masks=[MASK], unknown=(1,)),
+        config(make("layers.SimpleRNN", 3, name="forward_me", return_sequences=True), merge_mode=None).but(masks=[MASK]),
         brief(make("layers.GRU", 3), "sum").but(json=True),
         brief(make("layers.SimpleRNN", 3, return_sequences=True), merge_mode="ave", name="both").but(masks=[MASK], json=True),
         brief(make("layers.SimpleRNN", 3, return_sequences=True), merge_mode="mul"),
@@ -92,9 +91,7 @@ ROWS = [
         config(make("layers.Dense", 3, activation="relu")).but(masks=[MASK], unknown=(1,)),
         brief(make("layers.GRU", 3)).but(inputs=[A(2, 4, 3, 5)], masks=[A(2, 4, 3, dtype="bool")], json=True),
         brief(make("layers.Conv2D", 2, 2)).but(inputs=[A(2, 3, 4, 4, 2)]),
-        config(make("layers.BatchNormalization")).but(
-            **BRIEF, training=(False, True), weights=(0.5, 1.5), tol=5e-5, inputs=[A(6, 4, 5)]
-        ),
+        config(make("layers.BatchNormalization")).but(**BRIEF, training=(False, True), weights=(0.5, 1.5), tol=5e-5, inputs=[A(6, 4, 5)]),
         brief(make("layers.TimeDistributed", make("layers.Dense", 3))).but(inputs=[A(2, 4, 3, 5)], symbolic=True),
         inputs=[SEQUENCE],
     ),

@@ -1,0 +1,66 @@
+"""How layers made in a RematScope are called: their inner results are forgotten and computed again for gradients."""
+
+import functools
+
+from kerasish import tree
+from kerasish.backend.autodiff.remat import remat
+from kerasish.backend.autodiff.scopes import StatelessScope
+from kerasish.backend.autodiff.state import setting, state
+from kerasish.backend.autodiff.symbolic import compute_output_spec
+from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
+
+
+def rematerialized(layer, call, args, kwargs):
+    """The call, or one that keeps less for gradients, as the scope says that the layer was made in."""
+    mode, scope = layer._remat_mode.mode, layer._remat_mode
+    if mode == "activations" and getattr(layer, "activation", None) is not None:
+        return _with_light_activation(layer, call)
+    if (
+        mode == "full"
+        or (mode == "list_of_layers" and layer.name in scope.layer_names)
+        or (mode == "larger_than" and _output_size(call, args, kwargs) > scope.output_size_threshold)
+    ):
+        return remat(_repeatable(layer, call))
+    return call
+
+
+def _repeatable(layer, call):
+    """The call in the state of now, so that a second run, perhaps much later, sees and draws what the first one did."""
+    now = {name: getattr(state, name) for name in ("call_context", "autocast", "names")}
+    scope, values, runs = state.stateless, [], []
+    for v in layer.variables:
+        value = None if scope is None else scope.get_current_value(v)
+        values.append((v, v._value if value is None else value))
+
+    @functools.wraps(call)
+    def wrapped(*args, **kwargs):
+        if not runs:
+            runs.append(True)
+            return call(*args, **kwargs)
+        with setting(**now), StatelessScope(values):
+            return call(*args, **kwargs)
+
+    return wrapped
+
+
+def _with_light_activation(layer, call):
+    @functools.wraps(call)
+    def wrapped(*args, **kwargs):
+        activation = layer.activation
+        layer.activation = remat(activation)
+        try:
+            return call(*args, **kwargs)
+        finally:
+            layer.activation = activation
+
+    return wrapped
+
+
+def _output_size(call, args, kwargs):
+    """Number of elements that the call would give."""
+
+    def spec(x):
+        return KerasTensor(x.shape, x.dtype) if isinstance(x, Tensor) else x
+
+    outputs = compute_output_spec(call, *tree.map_structure(spec, args), **tree.map_structure(spec, kwargs))
+    return sum(y.size or 0 for y in tree.flatten(outputs) if isinstance(y, Tensor))
