@@ -82,7 +82,7 @@ def assert_input_compatibility(input_spec, inputs, layer_name):
     if len(inputs) != len(specs):
         raise ValueError(
             f'Layer "{layer_name}" expects {len(specs)} input(s), but it received {len(inputs)} input tensors. '
-            f"Inputs received: {inputs}"
+            f"Inputs received: {[getattr(x, 'shape', x) for x in inputs]}"
         )
     for i, (x, spec) in enumerate(zip(inputs, specs, strict=True)):
         if spec is None or (x is None and spec.optional):

@@ -45,6 +45,7 @@ class Layer(Operation):
     keras_module = "keras.layers"
     supports_masking = False
     supports_jit = True
+    locks_state = True  # whether a built layer takes no more variables and layers
     saves_layers_first = False  # True where files hold the layers under "layers", as of Sequential and Functional models
     input_spec = None
     built = False
@@ -101,13 +102,7 @@ class Layer(Operation):
         if "_tracker" in self.__dict__:
             return self._tracker
         stores = {name: [] for name in ("trainable_variables", "non_trainable_variables", "metrics", "layers", "seed_generators")}
-        tests = (
-            lambda x: isinstance(x, Variable) and x.trainable,
-            lambda x: isinstance(x, Variable),
-            lambda x: isinstance(x, Metric),
-            lambda x: isinstance(x, Layer),
-            lambda x: isinstance(x, SeedGenerator),
-        )
+        tests = (_is_trainable, _is_a(Variable), _is_a(Metric), _is_a(Layer), _is_a(SeedGenerator))
         for name, store in stores.items():
             self.__dict__[f"_{name}"] = store
         self.__dict__["_tracker"] = Tracker(dict(zip(stores, zip(tests, stores.values(), strict=True), strict=True)))
@@ -293,7 +288,7 @@ class Layer(Operation):
         with no_tracking():
             self._build_shapes = shapes
         self.built = True
-        self._tracker.locked = (
+        self._tracker.locked = self.locks_state and (
             f"You cannot add new elements of state (variables or sub-layers) to a layer that is already built ('{self.name}'). "
             "All state must be created in the `__init__()` method or in the `build()` method."
         )
@@ -651,6 +646,18 @@ def deserialize(config, custom_objects=None):
     if not isinstance(layer, Layer):
         raise ValueError(f"`keras.layers.deserialize` was passed a `config` object that is not a `keras.layers.Layer`. Received: {config}")
     return layer
+
+
+def _is_a(cls):
+    return functools.partial(_is_instance, cls)
+
+
+def _is_instance(cls, x):
+    return isinstance(x, cls)
+
+
+def _is_trainable(x):
+    return isinstance(x, Variable) and x.trainable
 
 
 class _Nothing:

@@ -66,7 +66,7 @@ def _compiled_like(model, new):
 
 def _clone_sequential(model, clone, input_tensors):
     layers = [clone(layer) for layer in model.layers]
-    source = model._layers[0] if model._layers and isinstance(model._layers[0], InputLayer) else None
+    source = model._stack[0] if model._stack and isinstance(model._stack[0], InputLayer) else None
     if input_tensors is not None:
         given = tree.flatten(input_tensors)
         if len(given) != 1 or not isinstance(given[0], KerasTensor):

@@ -27,7 +27,7 @@ class Functional(Function, Model):
     """
 
     keras_module = "keras.src.models.functional"
-    saves_layers_first = True
+    saves_layers_first, locks_state = True, False
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
         _check_tensors("inputs", inputs)

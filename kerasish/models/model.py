@@ -12,6 +12,7 @@ from kerasish.backend.autodiff.variable import initialize_all_variables
 from kerasish.layers.layer import Layer, as_shape
 from kerasish.models.summary import print_summary
 from kerasish.saveable import deserialize_keras_object, serialize_keras_object
+from kerasish.saving import keras_file
 from kerasish.training.trainer import Trainer
 
 _FUNCTIONAL_ARGUMENTS = ["inputs", "outputs", "name"]
@@ -120,6 +121,11 @@ class Model(Trainer, Layer):
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """Load weights from ``.weights.h5``, ``.keras`` or ``.h5``; with ``by_name`` (``.h5``) by the layers' names."""
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def __reduce__(self):
+        """Pickled, and copied deeply, as the file that it would be saved to."""
+        own = {type(layer) for layer in self._flatten_layers() if not type(layer).__module__.startswith("kerasish.")}
+        return keras_file.from_bytes, (keras_file.to_bytes(self), {cls.__name__: cls for cls in own})
 
     def to_json(self, **kwargs):
         """The architecture, and how it was compiled, as JSON text; ``model_from_json`` reads it."""

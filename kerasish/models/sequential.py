@@ -24,11 +24,13 @@ class Sequential(Model):
     """
 
     keras_module = "keras"
-    saves_layers_first = True
+    saves_layers_first, locks_state = True, False
 
     def __init__(self, layers=None, trainable=True, name=None):
         super().__init__(trainable=trainable, name=name)
         self._functional = None
+        with no_tracking():
+            self._stack = []  # what is called in turn; other layers set as attributes are owned, but not called
         for layer in layers or ():
             self.add(layer, rebuild=False)
         if layers:
@@ -36,7 +38,7 @@ class Sequential(Model):
 
     def add(self, layer, rebuild=True):
         """Put a layer (or an ``Input``) on top."""
-        if not self._layers and getattr(layer, "_input_shape_arg", None) is not None:
+        if not self._stack and getattr(layer, "_input_shape_arg", None) is not None:
             self.add(InputLayer(shape=layer._input_shape_arg), rebuild=False)
         history = getattr(layer, "_keras_history", None)
         if history is not None and isinstance(history.operation, InputLayer):
@@ -45,58 +47,60 @@ class Sequential(Model):
             raise ValueError(
                 f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type {type(layer)})"
             )
-        if any(layer.name == other.name and layer is not other for other in self._layers):
+        if any(layer.name == other.name and layer is not other for other in self._stack):
             raise ValueError(
                 f"All layers added to a Sequential model should have unique names. Name '{layer.name}' is already the name of a "
                 "layer in this model. Update the `name` argument to pass a unique name."
             )
-        if isinstance(layer, InputLayer) and self._layers and isinstance(self._layers[0], InputLayer):
+        if isinstance(layer, InputLayer) and self._stack and isinstance(self._stack[0], InputLayer):
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape {self._layers[0].batch_shape}. "
+                f"Sequential model '{self.name}' has already been configured to use input shape {self._stack[0].batch_shape}. "
                 "You cannot add a different Input layer to it."
             )
-        self._layers.append(layer)
+        self._stack.append(layer)
+        self._tracker.track(layer)
         self._forget_graph()
         if rebuild:
             self._maybe_rebuild()
 
     def pop(self, rebuild=True):
         """Take the last layer off, and return it."""
-        layer = self._layers.pop()
+        layer = self._stack.pop()
+        self._tracker.untrack(layer)
         self._forget_graph()
-        if rebuild and self._layers:
+        if rebuild and self._stack:
             self._maybe_rebuild()
         return layer
 
     def _forget_graph(self):
         self.built, self._functional = False, None
-        self._tracker.locked = None
 
     def _maybe_rebuild(self):
         self._forget_graph()
-        first = self._layers[0]
-        if len(self._layers) > 1 and isinstance(first, InputLayer):
+        first = self._stack[0]
+        if len(self._stack) > 1 and isinstance(first, InputLayer):
             self.build(first.batch_shape)
-        elif len(self._layers) > 1 and isinstance(first, Model) and hasattr(first, "input_shape"):
+        elif len(self._stack) > 1 and isinstance(first, Model) and hasattr(first, "input_shape"):
             self.build(first.input_shape)
 
     def build(self, input_shape=None):
         """Make all variables for inputs of this shape (batch size first)."""
-        if not self._layers:
+        if not self._stack:
             raise ValueError(f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`.")
         try:
             input_shape = standardize_shape(input_shape)
         except (ValueError, TypeError):
             return
-        if not isinstance(self._layers[0], InputLayer):
-            self._layers.insert(0, InputLayer(batch_shape=input_shape, dtype=self._layers[0].compute_dtype))
-        elif self._layers[0].batch_shape != input_shape:
+        if not isinstance(self._stack[0], InputLayer):
+            self._stack.insert(0, InputLayer(batch_shape=input_shape, dtype=self._stack[0].compute_dtype))
+            self._tracker.track(self._stack[0])
+        elif self._stack[0].batch_shape != input_shape:
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape {self._layers[0].batch_shape}. "
+                f"Sequential model '{self.name}' has already been configured to use input shape {self._stack[0].batch_shape}. "
                 f"You cannot build it with input_shape {input_shape}"
             )
-        inputs = x = self._layers[0].output
-        for layer in self._layers[1:]:
+        inputs = x = self._stack[0].output
+        for layer in self._stack[1:]:
             try:
                 x = layer(x)
             except NotImplementedError:
@@ -109,10 +113,9 @@ class Sequential(Model):
 
     def _post_build(self):
         self.built = self._functional is not None
-        self._tracker.locked = None
 
     def get_build_config(self):
-        return {"input_shape": self._layers[0].batch_shape} if self._functional is not None else super().get_build_config()
+        return {"input_shape": self._stack[0].batch_shape} if self._functional is not None else super().get_build_config()
 
     def call(self, inputs, training=None, mask=None, **kwargs):
         if self._functional is not None:
@@ -127,7 +130,7 @@ class Sequential(Model):
     @property
     def layers(self):
         """The layers of the stack; the ``Input`` is not among them."""
-        return [layer for i, layer in enumerate(self._layers) if i or not isinstance(layer, InputLayer)]
+        return [layer for i, layer in enumerate(self._stack) if i or not isinstance(layer, InputLayer)]
 
     @layers.setter
     def layers(self, _):
@@ -151,15 +154,15 @@ class Sequential(Model):
     @property
     def input_dtype(self):
         """Dtype that inputs are cast to: the Input's, else what the first layer computes in."""
-        if self._layers and isinstance(self._layers[0], InputLayer):
-            return self._layers[0].dtype
+        if self._stack and isinstance(self._stack[0], InputLayer):
+            return self._stack[0].dtype
         return super().input_dtype
 
     def get_config(self):
         config = {"name": self.name, "trainable": self.trainable, "dtype": serialize_keras_object(self._dtype_policy)}
-        config["layers"] = [copy.deepcopy(serialize_keras_object(layer)) for layer in self._layers]
+        config["layers"] = [copy.deepcopy(serialize_keras_object(layer)) for layer in self._stack]
         if self._functional is not None:
-            config["build_input_shape"] = self._layers[0].batch_shape
+            config["build_input_shape"] = self._stack[0].batch_shape
         return config
 
     @classmethod
@@ -170,7 +173,7 @@ class Sequential(Model):
         with CustomObjectScope(custom_objects):
             for layer_config in config["layers"]:
                 model.add(deserialize_keras_object(layer_config), rebuild=False)
-        if model._layers:
+        if model._stack:
             model._maybe_rebuild()
         shape = config.get("build_input_shape")
         if model._functional is None and isinstance(shape, (tuple, list)):

@@ -69,9 +69,12 @@ def _table(model, width, positions, expand_nested, show_trainable, layer_range):
         positions = [p * 0.9 for p in positions] + [1.0]
     edges = [0] + [int(p * width) for p in positions]
     sizes = [right - left - 3 for left, right in zip(edges, edges[1:], strict=False)]  # less borders and padding
-    if min(sizes) < 4:
+    if min(sizes) < 1:
         raise ValueError(f"Insufficient console width to print summary: {width}.")
-    made = [Column(name, justify=justify, width=size, overflow="fold") for (name, justify), size in zip(columns, sizes, strict=False)]
+    made = [
+        Column(name, justify=justify, width=size, overflow="ellipsis" if name == "Trainable" else "fold")
+        for (name, justify), size in zip(columns, sizes, strict=False)
+    ]
     table = Table(*made, show_lines=True)
     for operation in operations:
         _add_rows(table, operation, nodes, linear, show_trainable, expand_nested, level=0)

@@ -109,9 +109,38 @@ _REDUCTIONS = {
 
 
 def _reduction(function):
-    return lambda self, axis=None, keepdims=False: function(self, axis=axis, keepdims=keepdims)
+    def method(self, axis=None, dtype=None, out=None, keepdims=False, ddof=0):
+        """As NumPy's functions call it: ``np.mean(tensor)`` is the tensor's own mean."""
+        if out is not None or ddof:
+            raise ValueError(f"Not supported on tensors: out={out}, ddof={ddof}. Use the function on `tensor.numpy()`.")
+        y = function(self, axis=axis, keepdims=keepdims)
+        return y if dtype is None else cast(y, standardize_dtype(dtype))
+
+    return method
 
 
 for _name, _function in {**_METHODS, **{name: _reduction(function) for name, function in _REDUCTIONS.items()}}.items():
     setattr(Tensor, _name, _function)
 Tensor.T = property(lambda self: shaping.transpose(self))
+
+
+# ---- NumPy's element-wise functions
+_UFUNCS = {
+    np.add: elementwise.add, np.subtract: elementwise.subtract, np.multiply: elementwise.multiply,
+    np.true_divide: elementwise.true_divide, np.floor_divide: elementwise.floor_divide, np.mod: elementwise.mod,
+    np.power: elementwise.power, np.matmul: linalg.matmul, np.less: elementwise.less, np.less_equal: elementwise.less_equal,
+    np.greater: elementwise.greater, np.greater_equal: elementwise.greater_equal, np.equal: elementwise.equal,
+    np.not_equal: elementwise.not_equal, np.bitwise_and: elementwise.bitwise_and, np.bitwise_or: elementwise.bitwise_or,
+    np.bitwise_xor: elementwise.bitwise_xor, np.divmod: _OTHERS["divmod"],
+}  # fmt: skip
+
+
+def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
+    """``numpy_array + tensor`` is a tensor; any other function of NumPy's gives an array of the tensor's values."""
+    if method == "__call__" and not kwargs and ufunc in _UFUNCS:
+        return _UFUNCS[ufunc](*inputs)
+    return getattr(ufunc, method)(*[np.asarray(x) if isinstance(x, (Tensor, Variable)) else x for x in inputs], **kwargs)
+
+
+for _cls in (Tensor, Variable):
+    setattr(_cls, "__array_ufunc__", _array_ufunc)  # noqa: B010 (mypy knows no such attribute)

@@ -45,6 +45,22 @@ def save(model, path, zipped=True):
             raise
 
 
+def to_bytes(model):
+    """The ``.keras`` file of ``model``, in memory."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        _write(model, lambda name, data: archive.writestr(name, data))
+    return buffer.getvalue()
+
+
+def from_bytes(data, custom_objects=None):
+    """The model of a ``.keras`` file in memory, made by this process or one that is trusted: code in Lambdas is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.keras")
+        path.write_bytes(data)
+        return load(path, custom_objects, safe_mode=False)
+
+
 def _write(model, put):
     with object_sharing_scope():
         config = serialize_keras_object(model)

@@ -2,6 +2,7 @@
 
 from tests.conformance.layer_driver import A, config, layer_row
 
+ALIAS = {"grad": False, "half": False, "strict": False, "empty": False}
 SHAPES = {1: A(2, 7, 3), 2: A(2, 5, 6, 3), 3: A(1, 4, 5, 3, 2)}
 FIRST = {1: A(2, 3, 7), 2: A(2, 3, 5, 6), 3: A(1, 2, 4, 5, 3)}
 UNEVEN = {1: 3, 2: (3, 2), 3: (3, 2, 1)}
@@ -9,12 +10,11 @@ STEPS = A(2, 7, dtype="bool")
 
 
 def rows(names, *configs):
-    """Rows for 1 to 3 axes and each alias (for which the first configuration will do); configurations are functions of the rank."""
+    """Rows for 1 to 3 axes; aliases are the same classes, so little is asked of them. Configurations are functions of the rank."""
     first, *aliases = names.split()
     for rank in (1, 2, 3):
-        for name in (first, *aliases):
-            cases = [make(rank) for make in (configs if name == first else configs[:1])]
-            yield layer_row(f"{name}{rank}D", *cases, inputs=[SHAPES[rank]])
+        yield layer_row(f"{first}{rank}D", *(make(rank) for make in configs), inputs=[SHAPES[rank]])
+        yield from (layer_row(f"{name}{rank}D", configs[0](rank), inputs=[SHAPES[rank]], **ALIAS) for name in aliases)
 
 
 def windows(names):
@@ -48,9 +48,9 @@ def adaptive(names):
 ROWS = [
     *windows("MaxPooling MaxPool"),
     *windows("AveragePooling AvgPool"),
-    layer_row("MaxPooling1D", config(), inputs=[SHAPES[1]]),
-    layer_row("MaxPooling2D", config(), inputs=[SHAPES[2]]),
-    layer_row("MaxPooling3D", config(), inputs=[SHAPES[3]]),
+    layer_row("MaxPooling1D", config(), inputs=[SHAPES[1]], **ALIAS),
+    layer_row("MaxPooling2D", config(), inputs=[SHAPES[2]], **ALIAS),
+    layer_row("MaxPooling3D", config(), inputs=[SHAPES[3]], **ALIAS),
     *everything("GlobalMaxPooling GlobalMaxPool"),
     *everything("GlobalAveragePooling GlobalAvgPool"),
     layer_row(

@@ -1,6 +1,8 @@
 """Subclassed models, cloning, state trees, and the summary in 80 columns, in a log and without colours."""
 
+import copy
 import io
+import pickle
 import re
 
 import numpy as np
@@ -160,3 +162,39 @@ def test_forgotten_super():
 
     with pytest.raises(RuntimeError, match="super"):
         Bad()(ones(1, 1))
+
+
+def test_state_of_ones_own_on_graph_models():
+    class Tracked(ks.Model):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.loss_tracker = ks.metrics.Mean(name="loss")
+            self.scale = ks.Variable(2.0)
+
+    x = ks.Input((3,))
+    model = Tracked(x, layers.Dense(1)(x))
+    assert model.loss_tracker in model.metrics and model.scale in [*model.variables]
+    stack = ks.Sequential([ks.Input((3,)), layers.Dense(1)])
+    stack.extra = layers.Dense(2)
+    assert len(stack.layers) == 1 and stack(ones(2, 3)).shape == (2, 1)
+
+
+class Doubled(ks.Layer):
+    def call(self, x):
+        return x * 2.0
+
+
+def test_pickles_and_deep_copies():
+    model = ks.Sequential([ks.Input((3,)), layers.Dense(2), Doubled()])
+    model.compile("adam", "mse")
+    model.train_on_batch(ones(2, 3), ones(2, 2))
+    expected = model.predict(ones(2, 3), verbose=0)
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(again.predict(ones(2, 3), verbose=0), expected)
+        assert len(again.optimizer.variables) == len(model.optimizer.variables)
+    dense = layers.Dense(2)
+    dense.build((None, 3))
+    copied = copy.deepcopy(dense)
+    np.testing.assert_array_equal(copied(ones(1, 3)), dense(ones(1, 3)))
+    copied.kernel.assign(copied.kernel * 0.0)
+    assert dense.kernel.numpy().any() and copied.weights[0] is copied.kernel

@@ -164,3 +164,13 @@ def test_gradient_through_every_float_operator():
     f = lambda x: ((-x + 2.0) * x / 3.0 - x % 7.0 + x**3 + abs(x)).sum()
     x = np.array([0.5, 1.5], "float32")
     np.testing.assert_allclose(grad(f)(x).numpy(), (2 - 2 * x) / 3 - 1 + 3 * x * x + 1, rtol=1e-6)
+
+
+def test_numpys_functions_on_tensors():
+    t = ops.convert_to_tensor(np.arange(6, dtype="float32").reshape(2, 3))
+    a = t.numpy()
+    for function in (np.mean, np.sum, np.max, np.min, np.std, np.var, np.any, np.exp, np.sqrt, np.round, np.argmax, np.sort):
+        np.testing.assert_allclose(np.asarray(function(t)), function(a), rtol=1e-6)
+    assert type(np.ones(3, "float32") + t) is type(t) and (np.ones(3) * t).dtype == "float32"
+    with pytest.raises(ValueError, match="dtype"):
+        ops.convert_to_tensor(np.array([[None]]))

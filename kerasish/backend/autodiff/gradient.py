@@ -207,7 +207,7 @@ class GradientTape:
 
     def __init__(self, persistent=False, watch_accessed_variables=True):
         self.persistent, self.watch_accessed_variables = persistent, watch_accessed_variables
-        self._watched, self._variables, self._stack, self._used = {}, [], None, False
+        self._watched, self._variables, self._stack, self._used, self._first = {}, [], None, False, None
 
     def __enter__(self):
         if self._stack is not None:
@@ -274,6 +274,8 @@ class GradientTape:
         return full[(i, *[slice(None)] * (target.ndim - 1), i)]
 
     def _use(self):
+        if self._first is None:
+            raise RuntimeError("The tape has recorded nothing: compute inside `with tape:` first.")
         if self._used and not self.persistent:
             raise RuntimeError("A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)")
         self._used = True

@@ -11,7 +11,7 @@ from kerasish.backend.autodiff.dtypes import name_of, numpy_dtype, standardize_d
 from kerasish.saveable import serializes
 
 
-class NoValueError(TypeError):
+class NoValueError(TypeError, ValueError):
     """A value was asked of a tensor that has only a shape and a dtype."""
 
 
@@ -35,7 +35,7 @@ class Tensor:
     backward: typing.Callable  # from gradient.py
     T: "Tensor"  # operators and array methods come from kerasish.ops
     __array_priority__ = 1000
-    __array_ufunc__ = None  # `numpy_array + tensor` asks the tensor, not numpy
+    __array_ufunc__: typing.Any = None  # `numpy_array + tensor` asks the tensor, not numpy: see ops/operators.py
 
     def __init__(self, value, shape=None, dtype=None):
         if shape is None:
@@ -229,6 +229,8 @@ def as_array(x, dtype=None):
     if isinstance(x, Tensor):  # a variable's value is a tensor
         x = x._need()
     wanted = None if dtype is None else numpy_dtype(standardize_dtype(dtype))
+    if isinstance(x, np.ndarray) and x.dtype.kind in "OV" and name_of(x.dtype) not in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+        raise ValueError(f"Invalid dtype: {x.dtype}. Tensors hold numbers, booleans or strings.")
     if isinstance(x, xp.array_types):
         return x if wanted is None or x.dtype == wanted else x.astype(wanted)
     if isinstance(x, (list, tuple)) and any(isinstance(item, Tensor) or hasattr(item, "value") for item in _leaves(x)):

@@ -62,6 +62,19 @@ class Variable:
         self._shape, self._dtype = value.shape, value.dtype
         self._set(value)
 
+    def __deepcopy__(self, memo):
+        copied = object.__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(self.__dict__)
+        copied._token = object()
+        if self._value is not None:
+            copied._set(as_tensor(self._value.value.copy()))
+        return copied
+
+    def __reduce__(self):
+        state_of = {**self.__dict__, "_token": None, "_value": None}
+        return _unpickled, (type(self), state_of, None if self._value is None else self._value.numpy())
+
     def _deferred_initialize(self):
         if self._value is not None:
             return
@@ -235,6 +248,14 @@ def initialize_all_variables():
     """Give their values to the variables that were made inside StatelessScopes."""
     while _deferred:
         _deferred.pop(0)._deferred_initialize()
+
+
+def _unpickled(cls, attributes, value):
+    variable = object.__new__(cls)
+    variable.__dict__.update(attributes, _token=object())
+    if value is not None:
+        variable._set(as_tensor(value))
+    return variable
 
 
 def _own(given, value):
