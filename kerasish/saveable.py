@@ -38,6 +38,10 @@ _name_by_custom: dict = {}
 _unsafe_enabled = False
 
 
+class _Later(typing.NamedTuple):
+    make: typing.Callable
+
+
 class Registry:
     """Built-in classes and functions under the names that Keras's files use: ``(namespace, name) -> object``."""
 
@@ -47,13 +51,23 @@ class Registry:
     def add(self, module, name, obj):
         self.objects[namespace(module), name] = obj
 
+    def add_later(self, module, name, make):
+        """Register what ``make()`` gives, made when somebody first asks for it."""
+        self.objects[namespace(module), name] = _Later(make)
+
     def find(self, module, name):
         """The object that ``module`` and ``name`` mean, or None. Old files name private modules: only the family counts."""
-        return self.objects.get((namespace(module), name))
+        return self._made((namespace(module), name))
 
     def named(self, name):
         """All objects of that name whatever their family, for Keras 2 files, which name no module."""
-        return [obj for (_, key), obj in self.objects.items() if key == name]
+        return [self._made(key) for key in list(self.objects) if key[1] == name]
+
+    def _made(self, key):
+        obj = self.objects.get(key)
+        if isinstance(obj, _Later):
+            obj = self.objects[key] = obj.make()
+        return obj
 
 
 registry = Registry()

@@ -198,3 +198,16 @@ def test_pickles_and_deep_copies():
     np.testing.assert_array_equal(copied(ones(1, 3)), dense(ones(1, 3)))
     copied.kernel.assign(copied.kernel * 0.0)
     assert dense.kernel.numpy().any() and copied.weights[0] is copied.kernel
+
+
+def test_a_seed_gives_bit_identical_weights():
+    def trained():
+        ks.utils.set_random_seed(3)
+        model = ks.Sequential([layers.Dense(8, activation="relu"), layers.Dropout(0.3), layers.Dense(2)])
+        model.compile("adam", "mse")
+        x = np.random.default_rng(0).standard_normal((40, 4)).astype("float32")
+        model.fit(x, x[:, :2], batch_size=8, epochs=2, verbose=0)
+        return model.get_weights()
+
+    for a, b in zip(trained(), trained(), strict=True):
+        np.testing.assert_array_equal(a, b)

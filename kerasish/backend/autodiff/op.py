@@ -45,15 +45,14 @@ class Call:
 class Declared:
     """What ops and composites share: a public signature and a node in the graph for calls on KerasTensors."""
 
-    def __init__(self, function, hidden, module, class_name):
+    def __init__(self, function, parameters, module, class_name):
         self.function = function
         functools.update_wrapper(self, function)
-        parameters = [p for name, p in inspect.signature(function).parameters.items() if name not in hidden]
         self.__signature__ = inspect.Signature(parameters)
         self.name = function.__name__
         self.class_name = class_name or "".join(part.title() for part in self.name.strip("_").split("_"))
         self.module = module
-        registry.add(f"keras.src.{module}", self.class_name, _operation_class(self))
+        registry.add_later(f"keras.src.{module}", self.class_name, lambda: _operation_class(self))
 
     def symbolic(self, args, kwargs):
         """The call on KerasTensors: one node, whatever happens inside."""
@@ -96,7 +95,7 @@ def _save_declared(function):
 def _operation_class(function):
     """The Operation that stands for calls of an op in Functional models and in their files, with Keras's class name."""
 
-    class OpOperation(Operation):
+    class _OpCall(Operation):
         def __init__(self, name=None, **attributes):
             super().__init__(name=name)
             self.attributes = attributes
@@ -118,9 +117,9 @@ def _operation_class(function):
         def get_config(self):
             return {"name": self.name, **{k: serialize_keras_object(v) for k, v in self.attributes.items()}}
 
-    OpOperation.__name__ = OpOperation.__qualname__ = function.class_name
-    OpOperation.keras_module = f"keras.src.{function.module}"
-    return OpOperation
+    _OpCall.__name__ = _OpCall.__qualname__ = function.class_name
+    _OpCall.keras_module = f"keras.src.{function.module}"
+    return _OpCall
 
 
 class Op(Declared):
@@ -139,7 +138,7 @@ class Op(Declared):
         self.input_defaults = [p.default for p in parameters[: self.n_inputs]]
         self._dtypes = {}
         _on_floatx.append(self._dtypes.clear)
-        super().__init__(kernel, ("xp", "out"), module, class_name)
+        super().__init__(kernel, parameters, module, class_name)
 
     def __call__(self, *args, **kwargs):
         for x in args:
@@ -259,11 +258,11 @@ class Composite(Declared):
     """A function written in other ops, as one call for the symbolic reader."""
 
     def __init__(self, function, module, class_name, inputs):
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
         if inputs is None:
             inputs = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
         self.input_names = list(inputs)
-        super().__init__(function, (), module, class_name)
+        super().__init__(function, parameters, module, class_name)
 
     def __call__(self, *args, **kwargs):
         if any_symbolic_tensors(args, kwargs):
