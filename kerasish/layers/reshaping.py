@@ -138,7 +138,7 @@ class _UpSampling(_Spatial):
         return inputs
 
     def _repeated(self, x):
-        for axis, factor in zip(self._axes, standardize_tuple(self.size, self.rank, "size"), strict=True):
+        for axis, factor in zip(self._axes, self.size if self.rank > 1 else [self.size], strict=True):
             x = ops.repeat(x, factor, axis=axis)
         return x
 
@@ -163,7 +163,7 @@ def _interpolation(size, factor, kernel):
     """Weights (size * factor, size) of the elements around each new one, whose centres lie half an element in."""
     places = (np.arange(size * factor) + 0.5) / factor - 0.5
     weights = _KERNELS[kernel](np.abs(places[:, None] - np.arange(size)))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 class UpSampling1D(_UpSampling):

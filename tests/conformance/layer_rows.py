@@ -132,6 +132,7 @@ ROWS = [
         config((2, 3), "channels_first"),
         config(2, interpolation="bilinear").but(unknown=(1,)),
         config((1, 2), data_format="channels_first", interpolation="bilinear"),
+        *[config((2, 3), interpolation=kernel) for kernel in ("bicubic", "lanczos3", "lanczos5")],
         inputs=[IMAGE],
     ),
     layer_row("UpSampling3D", config(), config((1, 2, 3), "channels_first"), inputs=[VOLUME]),

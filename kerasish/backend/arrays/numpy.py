@@ -28,7 +28,7 @@ class NumpyArrays(Arrays):
     silence, unsilence = staticmethod(_silence), staticmethod(_unsilence)
 
     def matmul(self, a, b, out=None):
-        y = numpy.matmul(a, b, out=out)
+        y = self.module.matmul(a, b, out=out)
         return y if y.dtype == a.dtype or a.dtype != b.dtype else y.astype(a.dtype)  # bfloat16, which NumPy widens
 
     def to_numpy(self, array):
