@@ -27,7 +27,7 @@ class Arrays:
 
     def scalar(self, x, dtype):
         """A Python number as an operand of elementwise kernels: no transfer to a device."""
-        return self.module.dtype(dtype).type(x)
+        return dtype.type(x)
 
     def to_numpy(self, array):
         """The values as a ``numpy.ndarray``: the only way out of a device."""

@@ -66,6 +66,7 @@ def standardize_dtype(dtype):
     return name
 
 
+@functools.lru_cache(maxsize=None)
 def numpy_dtype(name):
     """The NumPy dtype of that name. bfloat16 and float8 need the package ml_dtypes (extra ``bfloat16``)."""
     if name == "bfloat16" or name.startswith("float8"):
