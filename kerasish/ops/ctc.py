@@ -20,8 +20,8 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
     ``target`` (batch, labels) class numbers, ``output`` (batch, time, classes) logits, lengths (batch,); ``mask_index`` is the
     blank. Gives (batch,). The forward algorithm, on labels with a blank before, between and after them.
 
-    >>> round(float(ctc_loss([[1]], [[[0.0, 9.0], [0.0, 9.0]]], [1], [2])[0]), 4)
-    0.0
+    >>> round(float(ctc_loss([[1]], [[[0.0, 0.0], [0.0, 0.0]]], [1], [2])[0]), 4)  # -log(3/4): blank-1, 1-blank, 1-1
+    0.2877
     """
     target, output = as_tensor(target, "int32"), as_tensor(output)
     target_length, output_length = as_tensor(target_length, "int32"), as_tensor(output_length, "int32")

@@ -375,7 +375,8 @@ def _share(x1, x2, exponential):
     """``x1``'s part of a sum of exponentials; two equal infinities share alike."""
     gap = x2 - x1
     most = 10.0 if gap.dtype == "float16" else 80.0  # beyond, the share is 0 and its derivative would be 0 times infinity
-    return reciprocal(1.0 + exponential(minimum(choose(isnan(gap), 0.0, gap), most)))
+    share = reciprocal(1.0 + exponential(minimum(choose(isnan(gap), 0.0, gap), most)))
+    return choose(gap > most, 0.0, share)
 
 
 @op(broadcast, [lambda g, y, x1, x2: g * _share(x1, x2, exp), lambda g, y, x1, x2: g * _share(x2, x1, exp)], floating)
