@@ -73,6 +73,8 @@ class ModelCheckpoint(MonitorCallback):
         if not self.save_best_only:
             self._say(epoch, f"saving model to {path}")
             return True
+        if self.monitor_op is None:
+            self._set_monitor_op()
         current = logs.get(self.monitor)
         if current is None:
             warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=4)
@@ -83,8 +85,6 @@ class ModelCheckpoint(MonitorCallback):
                 stacklevel=4,
             )
             return True
-        if self.monitor_op is None:
-            self._set_monitor_op()
         best = "None" if self.best is None else f"{self.best:.5f}"
         if not self._is_improvement(current, self.best):
             self._say(epoch, f"{self.monitor} did not improve from {best}")

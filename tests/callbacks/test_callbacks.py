@@ -11,6 +11,7 @@ import types
 import numpy as np
 import pytest
 
+import kerasish as ks
 from kerasish import callbacks, config
 from kerasish.callbacks.callback_list import CallbackList, pythonify_logs
 from kerasish.callbacks.monitor import MonitorCallback
@@ -261,7 +262,7 @@ def test_checkpoint_messages_and_warnings(tmp_path, capsys):
         "Epoch 2: val_loss did not improve from 3.00000",
     ]
     with pytest.warns(UserWarning, match="Can save best model only with val_accuracy available"):
-        assert checkpoints(tmp_path, "m.keras", [1.0], monitor="val_accuracy", save_best_only=True) == ["m.keras"]
+        assert checkpoints(tmp_path, "m.keras", [1.0], monitor="val_accuracy", mode="max", save_best_only=True) == ["m.keras"]
     with pytest.warns(UserWarning, match="a scalar value"):
         assert checkpoints(tmp_path, "m.keras", [np.ones(2)], save_best_only=True) == ["m.keras"]
     with pytest.raises(KeyError, match="Failed to format this callback filepath.*Reason: .*accuracy"):
@@ -437,3 +438,11 @@ def test_a_line_is_ended_when_an_error_breaks_it_off(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         regression(OURS).fit(X, TARGETS, batch_size=12, callbacks=[Break()])
     assert terminal.getvalue().startswith("\r1/4 ") and terminal.getvalue().endswith("\n")
+
+
+def test_checkpoint_of_a_number_that_nobody_knows(tmp_path):
+    model = ks.Sequential([ks.Input((2,)), ks.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    checkpoint = ks.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="val_foo", save_best_only=True)
+    with pytest.raises(ValueError, match="val_foo"):
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[checkpoint])
