@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -13,3 +14,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).pa
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 pytest.register_assert_rewrite("tests.conformance.driver", "tests.conformance.layer_driver")
+
+# no time limits (a busy machine is no fault of the code), and the same examples in every run of CI
+hypothesis.settings.register_profile("kerasish", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("kerasish")
