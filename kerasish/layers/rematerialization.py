@@ -4,8 +4,6 @@ import functools
 
 from kerasish import tree
 from kerasish.backend.autodiff.remat import remat
-from kerasish.backend.autodiff.scopes import StatelessScope
-from kerasish.backend.autodiff.state import setting, state
 from kerasish.backend.autodiff.symbolic import compute_output_spec
 from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
 
@@ -20,27 +18,8 @@ def rematerialized(layer, call, args, kwargs):
         or (mode == "list_of_layers" and layer.name in scope.layer_names)
         or (mode == "larger_than" and _output_size(call, args, kwargs) > scope.output_size_threshold)
     ):
-        return remat(_repeatable(layer, call))
+        return remat(call)
     return call
-
-
-def _repeatable(layer, call):
-    """The call in the state of now, so that a second run, perhaps much later, sees and draws what the first one did."""
-    now = {name: getattr(state, name) for name in ("call_context", "autocast", "names")}
-    scope, values, runs = state.stateless, [], []
-    for v in layer.variables:
-        value = None if scope is None else scope.get_current_value(v)
-        values.append((v, v._value if value is None else value))
-
-    @functools.wraps(call)
-    def wrapped(*args, **kwargs):
-        if not runs:
-            runs.append(True)
-            return call(*args, **kwargs)
-        with setting(**now), StatelessScope(values):
-            return call(*args, **kwargs)
-
-    return wrapped
 
 
 def _with_light_activation(layer, call):

@@ -86,6 +86,8 @@ def remat(f):
         entries, first, seen = [_entry(flat[i], _copied) for i in at], next_order(), {}
         with setting(seen=seen):
             result = run(*entries)
+        if state.seen is not None:  # inside another such call, which will run again too
+            state.seen.update({key: value for key, value in seen.items() if key not in state.seen})
         outputs = tree.flatten(result)
         captured = _captured(outputs, entries, first)
         if not captured and not any(flat[i].requires_grad for i in at):

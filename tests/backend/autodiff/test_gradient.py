@@ -293,6 +293,12 @@ class TestRemat:
     def test_equal_arguments_and_second_order(self):
         assert float(grad(grad(lambda x: remat(lambda a, b: a * b)(x, x)))(3.0)) == 2.0
 
+    def test_one_inside_another(self):
+        layer, x = ks.layers.Dropout(0.5, seed=1), Tensor(np.ones(50, "float32"))
+        inner = remat(lambda b: layer(b, training=True))
+        y, slope = value_and_grad(lambda a: ops.sum(remat(lambda b: inner(b) * 1.0)(a)))(x)
+        assert float(y) == float(ops.sum(slope))
+
     def test_state_and_random_numbers_stay_the_same(self):
         layer, x = ks.layers.Dropout(0.5, seed=1), Tensor(np.ones(50, "float32"))
         y, slope = value_and_grad(lambda a: ops.sum(remat(lambda b: layer(b, training=True))(a)))(x)
