@@ -115,13 +115,7 @@ class _Conv(_BaseConv, LoraLayer):
         return config if self.lora_rank is None else {**config, "lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
 
     def call(self, inputs):
-        padding = self.padding
-        if padding == "causal":
-            before = self.dilation_rate[0] * (self.kernel_size[0] - 1)
-            axis = 1 if self.data_format == "channels_last" else 2
-            inputs = ops.pad(inputs, [(before, 0) if i == axis else (0, 0) for i in range(3)])
-            padding = "valid"
-        return self._finish(ops.conv(inputs, self.kernel, self.strides, padding, self.data_format, self.dilation_rate))
+        return self._finish(ops.conv(inputs, self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate))
 
 
 class Conv1D(_Conv):

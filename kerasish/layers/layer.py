@@ -690,7 +690,6 @@ class _CallArguments:
         self.arguments.pop(next(iter(self.parameters)))
         self.first = next(iter(self.arguments.values()), None)
         self.tensors = {name: value for name, value in self.arguments.items() if _holds_tensors(name, value)}
-        self.symbolic = any_symbolic_tensors(args, kwargs)
 
     def shapes(self):
         """``{"x_shape": shape}`` for each argument that holds tensors."""

@@ -320,15 +320,11 @@ def value_and_grad(f, argnums=0, has_aux=False):
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
-        chosen, first = _positions(argnums, args), next_order()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(setting(grad_enabled=True, grad_depth=state.grad_depth + 1))
-            args = [_watched(arg, stack) if i in chosen else arg for i, arg in enumerate(args)]
-            result = f(*args, **kwargs)
+        result, chosen, first = _on_watched(f, argnums, args, kwargs)
         y = as_tensor(result[0] if has_aux else result)
         if y.size != 1:
             raise ValueError(f"grad needs a function with one number as its value. Received shape {y.shape}: see `jacobian`.")
-        slopes = [gradients(y, args[i], first=first, unconnected="zero") for i in chosen]
+        slopes = [gradients(y, arg, first=first, unconnected="zero") for arg in chosen]
         return result, slopes[0] if isinstance(argnums, int) else tuple(slopes)
 
     return wrapped
@@ -341,6 +337,16 @@ def _positions(argnums, args):
         if not -len(args) <= i < len(args):
             raise ValueError(f"argnums={argnums} is out of range: the function was called with {len(args)} positional arguments.")
     return [i % len(args) for i in chosen]
+
+
+def _on_watched(f, argnums, args, kwargs):
+    """``f``'s result, the watched arguments that it was given for ``argnums``, and the first call that counts."""
+    chosen, first = _positions(argnums, args), next_order()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(setting(grad_enabled=True, grad_depth=state.grad_depth + 1))
+        args = [_watched(arg, stack) if i in chosen else arg for i, arg in enumerate(args)]
+        result = f(*args, **kwargs)
+    return result, [args[i] for i in chosen], first
 
 
 def _watched(arg, stack):
@@ -409,12 +415,9 @@ def jacobian(f, argnums=0):
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
-        chosen, first = _positions(argnums, args), next_order()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(setting(grad_enabled=True, grad_depth=state.grad_depth + 1))
-            args = [_watched(arg, stack) if i in chosen else arg for i, arg in enumerate(args)]
-            y = as_tensor(f(*args, **kwargs))
-        out = [_jacobian_of(y, args[i], first, unconnected="zero") for i in chosen]
+        result, chosen, first = _on_watched(f, argnums, args, kwargs)
+        y = as_tensor(result)
+        out = [_jacobian_of(y, arg, first, unconnected="zero") for arg in chosen]
         return out[0] if isinstance(argnums, int) else tuple(out)
 
     return wrapped
