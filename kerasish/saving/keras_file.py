@@ -90,8 +90,7 @@ def load(path, custom_objects=None, compile=True, safe_mode=True):
     """Read a model from a ``.keras`` file or folder. Nothing in it is run; names resolve through the registry alone."""
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        source = _Folder(path) if path.is_dir() else _unzipped(path, folder)
+        source = _opened(path, pathlib.Path(folder))
         model = _from_config(source, path, custom_objects, compile, safe_mode)
         with open_h5(source.weights()) as file:
             weights_h5.read(model, file)
@@ -102,7 +101,7 @@ def load(path, custom_objects=None, compile=True, safe_mode=True):
 def load_weights(model, path, skip_mismatch=False):
     """Set a model's weights from those in a ``.keras`` file."""
     with tempfile.TemporaryDirectory() as folder:
-        source = _Folder(pathlib.Path(path)) if pathlib.Path(path).is_dir() else _unzipped(path, pathlib.Path(folder))
+        source = _opened(pathlib.Path(path), pathlib.Path(folder))
         with open_h5(source.weights()) as file:
             weights_h5.read(model, file, skip_mismatch)
 
@@ -120,6 +119,11 @@ class _Folder:
     def assets(self, at):
         folder = self.path / "assets" / safe_name(at)
         return folder if folder.is_dir() else None
+
+
+def _opened(path, folder):
+    """The file's parts: the folder itself, or the archive unpacked into ``folder``."""
+    return _Folder(path) if path.is_dir() else _unzipped(path, folder)
 
 
 def _unzipped(path, folder):

@@ -75,7 +75,7 @@ def zip_member(archive, name):
 
 def safe_name(name):
     """A path inside an archive with nothing in it that leads outside; UnsafeFileError otherwise."""
-    parts = name.replace("\\\\", "/").replace("\\", "/").split("/")
+    parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
         raise UnsafeFileError(f"The archive's member '{name}' leads outside its folder: refused.")
     return pathlib.PurePosixPath(*[part for part in parts if part not in ("", ".")])

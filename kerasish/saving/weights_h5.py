@@ -131,10 +131,18 @@ def write(obj, file):
     for path, item in walk(obj):
         if not hasattr(item, "save_own_variables"):
             continue
-        group = file.require_group(f"{path}/vars" if path else "vars")
-        if isinstance(getattr(item, "name", None), str):
-            group.attrs["name"] = item.name
-        item.save_own_variables(Store(group))
+        _put(file, path, item)
+
+
+def _put(file, path, item):
+    group = file.require_group(_group_name(path))
+    if isinstance(getattr(item, "name", None), str):
+        group.attrs["name"] = item.name
+    item.save_own_variables(Store(group))
+
+
+def _group_name(path):
+    return f"{path}/vars" if path else "vars"
 
 
 def read(obj, file, skip_mismatch=False):
@@ -142,23 +150,30 @@ def read(obj, file, skip_mismatch=False):
 
     What does not fit is reported all at once, by path: an error, or a warning with ``skip_mismatch``.
     """
+    _read(obj, file.filename, lambda group: contextlib.nullcontext(file), skip_mismatch)
+
+
+def _read(obj, filename, holding, skip_mismatch):
+    """``holding(group)``: context with the open file that has the group, or None."""
     problems = []
     for path, item in walk(obj):
         if not hasattr(item, "load_own_variables"):
             continue
+        group = _group_name(path)
         try:
-            store = Store(_group_of(file, f"{path}/vars" if path else "vars"))
-            if isinstance(item, Layer):
-                _check_shapes(item, store)
-            item.load_own_variables(store)
+            with holding(group) as file:
+                store = Store(None if file is None else _group_of(file, group))
+                if isinstance(item, Layer):
+                    _check_shapes(item, store)
+                item.load_own_variables(store)
         except (ValueError, KeyError) as error:
             problems.append((path or "the model itself", item, error))
     if problems:
         listed = "\n".join(f"  {path} ({type(item).__name__} '{item.name}'): {error}" for path, item, error in problems)
-        message = f"{len(problems)} objects could not be loaded from {file.filename}:\n{listed}"
+        message = f"{len(problems)} objects could not be loaded from {filename}:\n{listed}"
         if not skip_mismatch:
             raise ValueError(message)
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=4)
 
 
 def _group_of(file, path):
@@ -209,7 +224,7 @@ def load_weights(model, path, skip_mismatch=False):
             "Build it first by calling `build()` or by calling it on some data."
         )
     if str(path).endswith(".weights.json"):
-        _load_shards(model, pathlib.Path(path), skip_mismatch)
+        _read(model, str(path), _Shards(pathlib.Path(path)).holding, skip_mismatch)
         return
     with open_h5(path) as file:
         read(model, file, skip_mismatch)
@@ -235,10 +250,8 @@ def _save_shards(model, path, limit):
         name = f"{stem}_{n:05d}.weights.h5"
         with replacing(path.parent / name) as temporary, h5py.File(temporary, "w") as file:
             for at, item in shard:
-                group = file.require_group(f"{at}/vars" if at else "vars")
-                group.attrs["name"] = item.name
-                item.save_own_variables(Store(group))
-                index[f"/{group.name.strip('/')}"] = [name]
+                _put(file, at, item)
+                index[f"/{_group_name(at)}"] = [name]
     with replacing(path.parent / f"{stem}.weights.json") as temporary:
         temporary.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=4))
 
@@ -251,7 +264,6 @@ class _Shards:
             weight_map = json.loads(path.read_text())["weight_map"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no index of sharded weights: {error}") from error
-        self.filename = str(path)
         self.places = {at.strip("/"): [path.parent / safe_name(name) for name in names] for at, names in weight_map.items()}
 
     @contextlib.contextmanager
@@ -263,24 +275,3 @@ class _Shards:
             return
         with open_h5(places[0]) as file:
             yield file
-
-
-def _load_shards(model, path, skip_mismatch):
-    shards = _Shards(path)
-    problems = []
-    for at, item in walk(model):
-        if not hasattr(item, "load_own_variables"):
-            continue
-        group = f"{at}/vars" if at else "vars"
-        try:
-            with shards.holding(group) as file:
-                store = Store(None if file is None else _group_of(file, group))
-                if isinstance(item, Layer):
-                    _check_shapes(item, store)
-                item.load_own_variables(store)
-        except (ValueError, KeyError) as error:
-            problems.append(f"  {at or 'the model itself'}: {error}")
-    if problems and not skip_mismatch:
-        raise ValueError(f"{len(problems)} objects could not be loaded from {path}:\n" + "\n".join(problems))
-    if problems:
-        warnings.warn("\n".join(problems), stacklevel=3)
