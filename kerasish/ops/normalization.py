@@ -16,48 +16,38 @@ from kerasish.ops.shaping import expand_dims, reshape
 __all__ = ["batch_normalization", "layer_normalization", "moments", "normalize", "rms_normalization"]
 
 
-_ROWS = 1 << 14  # added up at a time
-
-
-# ---- sums, quickly
-def _kept_and_summed(x, axes):
-    """``x`` as a matrix, and whether to sum its rows (True) or its columns (False); None where the axes lie otherwise."""
-    leading = axes == tuple(range(len(axes)))
-    if not leading and axes != tuple(range(x.ndim - len(axes), x.ndim)):
-        return None
-    split = len(axes) if leading else x.ndim - len(axes)
-    return x.reshape(math.prod(x.shape[:split]), -1 if x.size else math.prod(x.shape[split:])), leading
-
-
-def _sum_of_parts(rows, summed):
-    """``summed(rows)`` from parts of the rows: a sum of many small numbers would lose their digits."""
-    total = summed(rows[:_ROWS])
-    for start in range(_ROWS, rows.shape[0], _ROWS):
-        total += summed(rows[start : start + _ROWS])
-    return total
-
-
+# ---- statistics, quickly
 def _mean(xp, x, axes):
-    """Mean over the axes, which stay with size 1. Sums of rows are matrix products: four times quicker in NumPy."""
-    matrix = _kept_and_summed(x, axes)
-    if matrix is None or not matrix[1]:
-        return x.mean(axis=axes, keepdims=True)
-    rows = matrix[0]
-    total = _sum_of_parts(rows, lambda part: xp.full(part.shape[0], 1 / max(rows.shape[0], 1), x.dtype) @ part)
-    return total.reshape(reduced(x.shape, axes, keepdims=True))
+    """Mean over the axes, which stay with size 1."""
+    return xp.sum(x, axis=axes, keepdims=True) / x.dtype.type(_count(x.shape, axes))
 
 
-def _mean_square(xp, x, axes):
-    """Mean of the squares over the axes, which stay with size 1, without an array of the squares."""
-    matrix, shape = _kept_and_summed(x, axes), reduced(x.shape, axes, keepdims=True)
-    if matrix is None:
-        return (x * x).mean(axis=axes, keepdims=True)
-    matrix, leading = matrix
-    if leading:
-        total = _sum_of_parts(matrix, lambda part: xp.einsum("ij,ij->j", part, part))
+def _widened(xp, rows, *vectors):
+    """The rows of a matrix joined to fewer, longer ones, and vectors repeated as often: passes over many short rows are slow."""
+    n, size = rows.shape
+    together = math.gcd(n, 1 << max(1024 // max(size, 1), 1).bit_length() - 1)
+    return rows.reshape(n // together, -1), *[xp.tile(v.reshape(-1), together) for v in vectors]
+
+
+def _mean_square(xp, x, axes, center=None):
+    """Mean over the axes, which stay with size 1, of the squared distances from ``center``, or from 0."""
+    shape, n = reduced(x.shape, axes, keepdims=True), _count(x.shape, axes)
+    leading, trailing = (axes == tuple(range(x.ndim))[part] for part in (slice(len(axes)), slice(-len(axes), None)))
+    if leading and x.size:  # of short rows: in parts that stay in the processor's cache
+        rows, *center = _widened(xp, x.reshape(n, -1), *[] if center is None else [center])
+        total = 0.0
+        for part in xp.parts(rows.shape[0], rows.shape[1] * x.dtype.itemsize):
+            distance = rows[part] - center[0] if center else rows[part]
+            total = xp.einsum("ij,ij->j", distance, distance) + total
+        total = total.reshape(-1, x.size // n).sum(axis=0)
     else:
-        total = xp.einsum("ij,ij->i", matrix, matrix)
-    return (total * (total.size / max(x.size, 1))).reshape(shape)
+        distance = x if center is None else x - center
+        if trailing:
+            distance = distance.reshape(math.prod(shape), n)
+            total = xp.einsum("ij,ij->i", distance, distance)
+        else:
+            total = (distance * distance).sum(axis=axes)
+    return (total / x.dtype.type(n)).reshape(shape)
 
 
 def _count(shape, axes):
@@ -66,10 +56,11 @@ def _count(shape, axes):
 
 # ---- moments
 def _moments_gradient(g, y, x, axes, keepdims):
+    """``(g_mean + 2 * (x - mean) * g_variance) / n``, as a multiple of ``x`` and a shift."""
     g_mean, g_variance = g if keepdims else (expand_dims(part, axes) for part in g)
     x_mean = y[0] if keepdims else expand_dims(y[0], axes)
-    n = _count(x.shape, axes)
-    return [(g_mean + (x - x_mean) * (g_variance * 2.0)) * (1.0 / n)]
+    slope = g_variance * (2.0 / _count(x.shape, axes))
+    return [_scale_and_shift(x, slope, g_mean * (1.0 / _count(x.shape, axes)) - x_mean * slope)]
 
 
 def _two_floating(dtypes, attrs):
@@ -81,7 +72,7 @@ def _two_floating(dtypes, attrs):
 def _moments(xp, x, axes=None, keepdims=False):
     wide = x.astype(xp.float32) if name_of(x.dtype) in ("float16", "bfloat16") else x
     center = _mean(xp, wide, axes)
-    results = center, _mean_square(xp, wide - center, axes)
+    results = center, _mean_square(xp, wide, axes, center)
     if wide is not x:  # what float32 can hold may be too large for half precision
         results = [xp.clip(part, -65504, 65504).astype(x.dtype) for part in results]
     return tuple(part if keepdims else part.reshape(reduced(x.shape, axes)) for part in results)
@@ -104,6 +95,14 @@ def moments(x, axes, keepdims=False, synchronized=False):
 @nn_op(broadcast, [lambda g, y, x, a, b: g * a, lambda g, y, x, a, b: g * x, lambda g, y, x, a, b: g], floating)
 def _scale_and_shift(xp, x, a, b, out=None):
     """``x * a + b`` with one array for the result."""
+    if x.size > 1 << 14 and x.flags.c_contiguous and all(v.shape[-1:] == x.shape[-1:] and v.size == x.shape[-1] for v in (a, b)):
+        y = xp.empty(x.shape, x.dtype) if out is None else out
+        rows, a, b = _widened(xp, x.reshape(-1, x.shape[-1]), a, b)
+        target = y.reshape(rows.shape)
+        for part in xp.parts(rows.shape[0], 2 * rows.shape[1] * x.dtype.itemsize):
+            xp.multiply(rows[part], a, out=target[part])
+            target[part] += b
+        return y
     y = xp.multiply(x, a, out=out)
     if y.shape != xp.broadcast_shapes(y.shape, b.shape):
         return y + b

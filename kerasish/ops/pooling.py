@@ -4,13 +4,14 @@ Gradients are closed. A mean is linear, so its gradient is its transpose and the
 hands each window's gradient to the first element that has it (as XLA does), and ``_of_first_maximum`` looks that element up.
 """
 
+import functools
 import itertools
 import math
 
 from kerasish.backend.autodiff.dtypes import floating
 from kerasish.backend.autodiff.shapes import join_layout, per_axis, split_layout, window_counts, window_padding
-from kerasish.ops.activation import nn_op
-from kerasish.ops.conv import as_layout, channels_last
+from kerasish.ops.activation import in_cache, nn_op
+from kerasish.ops.conv import as_layout, channels_last, in_layout
 
 __all__ = ["adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool"]
 
@@ -74,37 +75,56 @@ def _reduce_windows(xp, combine, empty, x, axes):
     return x
 
 
+def _reduce_images(xp, combine, empty, x, axes, out=None):
+    y = xp.empty((x.shape[0], *[count for *_, count, _ in axes], x.shape[-1]), x.dtype) if out is None else out
+    for part in in_cache(xp, x):
+        y[part] = _reduce_windows(xp, combine, empty, x[part], axes)
+    return y
+
+
 # ---- maximum
-def _max_pool(xp, x, axes):
+def _max_pool(xp, x, axes, out=None):
     lowest = -math.inf if x.dtype.kind not in "iu" else int(xp.iinfo(x.dtype).min)
-    return _reduce_windows(xp, xp.maximum, lowest, x, axes)
+    return _reduce_images(xp, xp.maximum, lowest, x, axes, out)
 
 
 def _first_maxima(xp, x, y, axes):
     """For each element of a window the place of its results, its place, and a mask: whether it is its window's first maximum."""
     waiting = xp.ones(y.shape, bool)
-    for outs, ins in _places(axes):
+    *places, last = _places(axes)
+    for outs, ins in places:
         hit = x[ins] == y[outs]
         hit &= waiting[outs]
         waiting[outs] ^= hit
         yield outs, ins, hit
+    yield *last, waiting[last[0]]  # who still waits has it there
 
 
-def _to_first(xp, g, x, y, axes):
-    gx = xp.zeros(x.shape, g.dtype)
+def _to_first(xp, g, x, y, axes, out=None):
+    gx = xp.empty(x.shape, g.dtype) if out is None else out
     apart = all(s >= k for _, k, s, *_ in axes)
-    for outs, ins, hit in _first_maxima(xp, x, y, axes):
-        if apart:
-            xp.multiply(g[outs], hit, out=gx[ins])
-        else:
-            gx[ins] += g[outs] * hit
+    tiled = apart and all(n == k * count and s == k for n, k, s, count, _ in axes)
+    for part in in_cache(xp, x):
+        target, share = gx[part], g[part]
+        if not tiled:
+            target[...] = 0
+        for outs, ins, hit in _first_maxima(xp, x[part], y[part], axes):
+            hit = hit.astype(g.dtype)  # three times as quick as a product with booleans
+            hit *= share[outs]
+            if apart:
+                target[ins] = hit
+            else:
+                target[ins] += hit
     return gx
 
 
-def _of_first(xp, h, x, y, axes):
-    picked = xp.zeros(y.shape, h.dtype)
-    for outs, ins, hit in _first_maxima(xp, x, y, axes):
-        picked[outs] += h[ins] * hit
+def _of_first(xp, h, x, y, axes, out=None):
+    picked = xp.empty(y.shape, h.dtype) if out is None else out
+    for part in in_cache(xp, x):
+        target, source = picked[part], h[part]
+        target[...] = 0
+        for outs, ins, hit in _first_maxima(xp, x[part], y[part], axes):
+            target[outs] += source[ins] * hit
     return picked
 
 
@@ -112,7 +132,7 @@ def _of_first(xp, h, x, y, axes):
     _pooled,
     [lambda g, y, x, **attrs: _to_first_maximum(g, x, y, **attrs)],
 )
-def max_pool(xp, inputs, pool_size, strides=None, padding="valid", data_format=None):
+def max_pool(xp, inputs, pool_size, strides=None, padding="valid", data_format=None, out=None):
     """Maximum of each window of a (batch, \\*spatial, channels) tensor, or channels first (``keras.ops.max_pool``).
 
     ``strides`` are by default the windows' size. With "same" padding the borders take no part.
@@ -121,7 +141,8 @@ def max_pool(xp, inputs, pool_size, strides=None, padding="valid", data_format=N
     [[[4.0], [3.0]]]
     """
     x = channels_last(xp, inputs, data_format)
-    return as_layout(xp, _max_pool(xp, x, _axes(x.shape[1:-1], pool_size, strides, padding)), data_format)
+    axes = _axes(x.shape[1:-1], pool_size, strides, padding)
+    return in_layout(xp, functools.partial(_max_pool, xp, x, axes), data_format, out)
 
 
 def _arrays_and_axes(xp, arrays, at, pool_size, strides, padding, data_format):
@@ -134,20 +155,20 @@ def _arrays_and_axes(xp, arrays, at, pool_size, strides, padding, data_format):
     lambda g, x, y, **attrs: x,
     [lambda g, y, g1, x, y1, **attrs: _of_first_maximum(g, x, y1, **attrs), None, None],
 )
-def _to_first_maximum(xp, g, x, y, pool_size, strides, padding, data_format):
+def _to_first_maximum(xp, g, x, y, pool_size, strides, padding, data_format, out=None):
     """Each window's ``g`` at the first place where ``x`` is the window's maximum ``y``, adding up where windows overlap."""
     (g, x, y), axes = _arrays_and_axes(xp, (g, x, y), 1, pool_size, strides, padding, data_format)
-    return as_layout(xp, _to_first(xp, g, x, y, axes), data_format)
+    return in_layout(xp, functools.partial(_to_first, xp, g, x, y, axes), data_format, out)
 
 
 @nn_op(
     lambda h, x, y, **attrs: y,
     [lambda g, y, h, x, y1, **attrs: _to_first_maximum(g, x, y1, **attrs), None, None],
 )
-def _of_first_maximum(xp, h, x, y, pool_size, strides, padding, data_format):
+def _of_first_maximum(xp, h, x, y, pool_size, strides, padding, data_format, out=None):
     """For each window ``h`` at the first place where ``x`` is the window's maximum ``y``."""
     (h, x, y), axes = _arrays_and_axes(xp, (h, x, y), 1, pool_size, strides, padding, data_format)
-    return as_layout(xp, _of_first(xp, h, x, y, axes), data_format)
+    return in_layout(xp, functools.partial(_of_first, xp, h, x, y, axes), data_format, out)
 
 
 # ---- mean
@@ -169,7 +190,7 @@ def _divide_by_counts(xp, y, axes):
     [lambda g, y, x, **attrs: _average_pool_input(g, shape=x.shape, **attrs)],
     floating,
 )
-def average_pool(xp, inputs, pool_size, strides=None, padding="valid", data_format=None):
+def average_pool(xp, inputs, pool_size, strides=None, padding="valid", data_format=None, out=None):
     """Mean of each window of a (batch, \\*spatial, channels) tensor, or channels first (``keras.ops.average_pool``).
 
     ``strides`` are by default the windows' size. With "same" padding the borders don't count.
@@ -179,8 +200,11 @@ def average_pool(xp, inputs, pool_size, strides=None, padding="valid", data_form
     """
     x = channels_last(xp, inputs, data_format)
     axes = _axes(x.shape[1:-1], pool_size, strides, padding)
-    x = _reduce_windows(xp, xp.add, 0, x, axes)
-    return as_layout(xp, _divide_by_counts(xp, x, axes), data_format)
+
+    def pool(out):
+        return _divide_by_counts(xp, _reduce_images(xp, xp.add, 0, x, axes, out), axes)
+
+    return in_layout(xp, pool, data_format, out)
 
 
 @nn_op(

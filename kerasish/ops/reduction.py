@@ -51,8 +51,8 @@ def _count(shape, axis):
     return size([shape[i] for i in normalize_axes(axis, len(shape))]) or 1
 
 
-def _sum(x, axis, keepdims=False):
-    return x.sum(axis=_axes(axis), dtype=_wide(x), keepdims=keepdims)
+def _sum(xp, x, axis, keepdims=False):
+    return xp.sum(x, axis=(axis,) if type(axis) is int else _axes(axis), dtype=_wide(x), keepdims=keepdims)
 
 
 @op(lambda x, shape, axis, keepdims: tuple(shape), [lambda g, y, x, shape, axis, keepdims: sum(g, axis, keepdims)], views=True)
@@ -71,7 +71,7 @@ def sum(xp, x, axis=None, keepdims=False):
     >>> sum([[1, 2], [3, 4]], axis=0).tolist()
     [4, 6]
     """
-    return _sum(x, axis, keepdims).astype(x.dtype, copy=False)
+    return _sum(xp, x, axis, keepdims).astype(x.dtype, copy=False)
 
 
 @op(reduced, [lambda g, y, x, axis, keepdims: spread(g * (1.0 / _count(x.shape, axis)), x.shape, axis, keepdims)], floating)
@@ -81,7 +81,7 @@ def mean(xp, x, axis=None, keepdims=False):
     >>> mean([[1, 2], [3, 4]], axis=0).tolist()
     [2.0, 3.0]
     """
-    y = _sum(x, axis, keepdims)
+    y = _sum(xp, x, axis, keepdims)
     return (y / _number_of(x, y)).astype(x.dtype, copy=False)
 
 
@@ -102,10 +102,10 @@ def var(xp, x, axis=None, keepdims=False):
     >>> float(var([1.0, 3.0]))
     1.0
     """
-    total = _sum(x, axis, keepdims=True)
+    total = _sum(xp, x, axis, keepdims=True)
     distance = x - total / _number_of(x, total)
     distance *= distance
-    y = _sum(distance, axis, keepdims)
+    y = _sum(xp, distance, axis, keepdims)
     return (y / _number_of(x, y)).astype(x.dtype, copy=False)
 
 
@@ -285,7 +285,7 @@ def logsumexp(xp, x, axis=None, keepdims=False):
     highest = xp.where(xp.isfinite(highest), highest, xp.zeros((), x.dtype))
     y = x - highest
     y = xp.exp(y, out=y if y.ndim else None)
-    y = xp.log(_sum(y, axis, keepdims)).astype(x.dtype, copy=False)
+    y = xp.log(_sum(xp, y, axis, keepdims)).astype(x.dtype, copy=False)
     return y + highest.reshape(y.shape)
 
 

@@ -121,6 +121,9 @@ class StrictArrays(NumpyArrays):
     def scalar(self, x, dtype):
         return StrictArray(numpy.asarray(x, dtype))
 
+    def memory(self, nbytes):
+        return StrictArray(super().memory(nbytes))
+
     def to_numpy(self, array):
         return array._a
 

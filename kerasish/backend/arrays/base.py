@@ -12,6 +12,7 @@ class Arrays:
     name = None  # as in ``config.backend()``
     module = None  # the namespace that has NumPy's names
     array_types = ()  # what counts as an array of this library
+    block = 1 << 28  # bytes that a kernel of several passes works on at a time: many, where there is no cache to stay in
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -33,11 +34,20 @@ class Arrays:
         """The values as a ``numpy.ndarray``: the only way out of a device."""
         raise NotImplementedError  # every library has its own; there is no default to fall back on
 
+    def memory(self, nbytes):
+        """A block of so many bytes, as uint8, that begins at a multiple of 64."""
+        return self.module.empty(nbytes, dtype="uint8")
+
     def device_scope(self, kind, index):
         """Context in which arrays are made on that device; ValueError where this library has no such device."""
         if kind != "cpu" or index:
             raise ValueError(f"There is no device '{kind}:{index}': {self.name} arrays live on the CPU.")
         return contextlib.nullcontext()
+
+    def parts(self, n, bytes_each):
+        """Slices that cut ``n`` things of so many bytes into parts of about ``block`` bytes."""
+        step = max(1, self.block // max(bytes_each, 1))
+        return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
     # ---- log(0) is -inf and 0/0 is NaN, without a warning: around every kernel
     def silence(self):
