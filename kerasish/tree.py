@@ -248,10 +248,10 @@ def map_structure(func: Callable, *structures: Any, none_is_leaf: bool = True) -
     [(6, 6), {'x': 6}]
     """
     _check_arguments(func, structures)
+    if len(structures) == 1:
+        return _map(func if none_is_leaf else lambda leaf: None if leaf is None else func(leaf), structures[0])
     if not none_is_leaf:
         func = _passing_none(func)
-    if len(structures) == 1:
-        return _map(func, structures[0])
     first, *others = structures
     return _pack(first, map(func, flatten(first), *(_parts(first, other, exact=True) for other in others)))
 

@@ -81,21 +81,27 @@ def as_batch(data):
 
 def as_array(x):
     """One part of a batch as an array; floats in ``floatx``, as Keras does with all data."""
+    array = x if isinstance(x, np.ndarray) else _array_of(x)
+    dtype, floatx = name_of(array.dtype), config.floatx()
+    if dtype == "object":
+        return _plain(array)
+    return array.astype(numpy_dtype(floatx)) if dtype != floatx and is_float(dtype) else array
+
+
+def _array_of(x):
+    """The array in ``x``, or one like it."""
     if isinstance(x, KerasTensor):
         raise ValueError(f"Expected data, got the symbolic tensor {x}: it has a shape and a dtype, but no values.")
     value = x.value if isinstance(x, Variable) else x
     if isinstance(value, Tensor):
         value = value.value
-    if not isinstance(value, np.ndarray) and not is_array(value):
-        if hasattr(value, "toarray"):  # a sparse matrix of SciPy
-            value = value.toarray()
-        elif hasattr(value, "detach"):  # a tensor of PyTorch, wherever it lives
-            value = value.detach().cpu()
-        value = np.asarray(value)
-    dtype = name_of(value.dtype)
-    if dtype == "object":
-        return _plain(value)
-    return value.astype(numpy_dtype(config.floatx())) if is_float(dtype) and dtype != config.floatx() else value
+    if is_array(value):
+        return value
+    if hasattr(value, "toarray"):  # a sparse matrix of SciPy
+        value = value.toarray()
+    elif hasattr(value, "detach"):  # a tensor of PyTorch, wherever it lives
+        value = value.detach().cpu()
+    return np.asarray(value)
 
 
 def _plain(array):

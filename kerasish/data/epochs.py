@@ -1,6 +1,5 @@
 """From what a user passes to ``fit`` to batches, and from batches to the steps of one epoch after another."""
 
-import contextlib
 import itertools
 import warnings
 from collections.abc import Iterable
@@ -105,5 +104,5 @@ class Epochs:
     def close(self):
         """End what works for the data: threads, processes, generators. The next epoch begins at the data's beginning."""
         iterator, self._iterator = self._iterator, None
-        with contextlib.suppress(AttributeError):
+        if hasattr(iterator, "close"):
             iterator.close()

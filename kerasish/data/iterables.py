@@ -1,4 +1,8 @@
-"""Batches that something else makes: Python generators and iterators, PyTorch's DataLoader, tf.data, any iterable of batches."""
+"""Batches that something else makes: Python generators and iterators, PyTorch's DataLoader, tf.data, any iterable of batches.
+
+None of them is read ahead: what a generator yields may depend on the model, or on NumPy's random numbers, as they are when it
+is asked. To have batches made ahead, use a PyDataset or a DataLoader with workers.
+"""
 
 import itertools
 from collections.abc import Iterator

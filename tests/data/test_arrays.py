@@ -1,5 +1,8 @@
 """Batches of arrays: the same rows in the same order as Keras gives, from every kind of array."""
 
+import itertools
+import tracemalloc
+
 import h5py
 import numpy as np
 import pandas
@@ -57,6 +60,7 @@ def test_two_epochs_are_keras_s(arguments, shuffle):
         np.asarray,
         lambda a: a.astype("float64"),
         lambda a: np.asfortranarray(a)[::1],
+        lambda a: np.repeat(a, 2, axis=0)[::2],
         Tensor,
         kerasish.Variable,
         lambda a: pandas.DataFrame(a, columns=["value", "b"]),
@@ -71,6 +75,40 @@ def test_any_array_gives_the_same_rows(make, shuffle):
     for a, b in zip(ArrayBatches(make(X), batch_size=4, shuffle=shuffle), expected, strict=True):
         assert a.dtype == "float32"
         np.testing.assert_array_equal(a, b)
+
+
+def test_batches_may_be_kept():
+    def kept(shuffle):
+        np.random.seed(0)
+        return list(ArrayBatches(X, batch_size=4, shuffle=shuffle))
+
+    assert all(np.shares_memory(batch, X) for batch in kept(False))
+    mixed = kept(True)
+    assert not any(np.shares_memory(a, b) for a in [X, *mixed] for b in mixed if a is not b)
+    np.random.seed(0)
+    np.testing.assert_array_equal(np.concatenate(mixed), X[np.random.permutation(11)])
+
+
+@pytest.mark.parametrize("shuffle", [False, True, "batch"])
+def test_only_a_batch_s_rows_are_copied(shuffle):
+    rows = np.broadcast_to(np.float32(1), (1000, 10_000))  # 40 MB, if anyone copied it
+    tracemalloc.start()
+    try:
+        for _ in itertools.islice(ArrayBatches(rows, batch_size=2, shuffle=shuffle), 3):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shuffle", [False, True, "batch"])
+def test_peeking_draws_as_an_epoch_does(shuffle):
+    batches = ArrayBatches(X, batch_size=4, shuffle=shuffle)
+    np.random.seed(0)
+    first, state = batches.peek(), np.random.get_state()[1:3]
+    np.random.seed(0)
+    np.testing.assert_array_equal(next(iter(batches)), first)
+    np.testing.assert_equal(np.random.get_state()[1:3], state)
 
 
 def test_a_column_of_a_frame_is_one_feature_per_sample():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasish import config
-from kerasish.data import Epochs, as_batches
+from kerasish.data import Batches, Epochs, as_batches
 
 X = np.arange(6, dtype="float32")[:, None]
 
@@ -65,6 +65,21 @@ def test_a_generator_ends_once():
     assert epochs.exhausted()
     whole = Epochs(as_batches((X[i : i + 1],) for i in range(5)))
     assert len(first_values(whole)) == 5 and whole.exhausted()
+
+
+def test_an_error_while_a_generator_closes_is_told():
+    class Files(Batches):
+        def __iter__(self):
+            try:
+                yield from [(X,), (X,)]
+            finally:
+                raise AttributeError("no file to close")
+
+    epochs = Epochs(Files(), steps_per_epoch=1)
+    assert len(first_values(epochs)) == 1
+    with pytest.raises(AttributeError, match="no file to close"):
+        epochs.close()
+    epochs.close()
 
 
 def test_a_pass_that_is_broken_off_starts_again():
