@@ -42,6 +42,7 @@ from kerasish.backend.autodiff.state import device, name_scope
 from kerasish.backend.autodiff.symbolic import Function, Operation
 from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
 from kerasish.backend.autodiff.variable import Variable
+from kerasish.backend.plan.function import function
 from kerasish.dtype_policies import DTypePolicy, FloatDTypePolicy
 from kerasish.initializers import Initializer
 from kerasish.layers import Input, InputSpec, Layer
@@ -64,7 +65,7 @@ __all__ = [
     "DTypePolicy", "FloatDTypePolicy", "Function", "GradientTape", "Initializer", "Input", "InputSpec", "KerasTensor", "Layer",
     "Loss", "Metric", "Model", "Operation", "Optimizer", "Regularizer", "RematScope", "Sequential", "StatelessScope",
     "SymbolicScope", "Tensor", "Variable", "__version__", "activations", "backend", "callbacks", "check_grads", "config",
-    "constraints", "datasets", "device", "dtype_policies", "enable_grad", "grad", "hessian", "initializers", "jacobian", "layers",
-    "losses", "metrics", "mixed_precision", "models", "name_scope", "no_grad", "ops", "optimizers", "random", "regularizers",
-    "remat", "saving", "tree", "utils", "value_and_grad", "version",
+    "constraints", "datasets", "device", "dtype_policies", "enable_grad", "function", "grad", "hessian", "initializers",
+    "jacobian", "layers", "losses", "metrics", "mixed_precision", "models", "name_scope", "no_grad", "ops", "optimizers", "random",
+    "regularizers", "remat", "saving", "tree", "utils", "value_and_grad", "version",
 ]  # fmt: skip

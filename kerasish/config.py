@@ -35,6 +35,13 @@ _settings = {
 }
 
 
+class _Changes:
+    """Counts changes of settings and of attributes of layers, optimizers and variables: a plan looks whether any happened."""
+
+    count = 0
+
+
+_changes = _Changes()
 _on_floatx: list = []  # functions that are called when floatx changes: other rooms with dtypes at hand add theirs
 
 
@@ -52,6 +59,7 @@ def set_floatx(value):
     if value not in _FLOATS:
         raise ValueError(f"Unknown `floatx` value: {value!r}. Expected one of {_FLOATS}")
     _settings["floatx"] = str(value)
+    _changes.count += 1
     for forget in _on_floatx:
         forget()
 
@@ -64,6 +72,7 @@ def epsilon():
 def set_epsilon(value):
     """Set :func:`epsilon` (``keras.config.set_epsilon``)."""
     _settings["epsilon"] = float(value)
+    _changes.count += 1
 
 
 def image_data_format():
@@ -74,6 +83,7 @@ def image_data_format():
 def set_image_data_format(data_format):
     """Set the default image layout (``keras.config.set_image_data_format``)."""
     _settings["image_data_format"] = standardize_data_format(data_format)
+    _changes.count += 1
 
 
 def standardize_data_format(data_format):
@@ -96,6 +106,7 @@ def set_backend(backend):
     if backend not in _BACKENDS:
         raise ValueError(f"The backend must be one of {_BACKENDS}. Received: {backend!r}")
     _settings["backend"] = backend
+    _changes.count += 1
 
 
 def is_nnx_enabled():

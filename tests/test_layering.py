@@ -10,6 +10,9 @@ ORDER = [
     ["families"],
     ["backend.arrays"],
     ["backend.autodiff"],
+    ["backend.plan.trace"],
+    ["backend.kernels"],
+    ["backend.plan"],
     ["backend.random"],
     ["backend"],
     ["tracking"],
@@ -24,7 +27,7 @@ ORDER = [
     ["models"],
     ["datasets", "utils", "mixed_precision"],
 ]
-CORE_BUDGET = 3000
+CORE_BUDGET = 3900  # arrays, autodiff and plan: docs/design.md says why it is more than the 3,000 that were meant
 
 
 def rank(module):

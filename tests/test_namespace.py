@@ -14,7 +14,7 @@ NAMESPACES = [
 
 # what kerasish has beyond Keras
 OURS = {
-    "GradientTape", "Tensor", "check_grads", "enable_grad", "grad", "hessian", "jacobian", "no_grad", "value_and_grad",
+    "GradientTape", "Tensor", "check_grads", "enable_grad", "function", "grad", "hessian", "jacobian", "no_grad", "value_and_grad",
     "config.standardize_data_format", "saving.UnsafeFileError",
 }  # fmt: skip
 

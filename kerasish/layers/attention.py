@@ -99,7 +99,8 @@ class _HeadsAttention(Layer):
         scale = 1.0 / math.sqrt(float(key.shape[-1]))
         while mask is not None and mask.ndim < self._score_rank:  # the heads' axis, and others that attention leaves alone
             mask = ops.expand_dims(mask, -len(self._attention_axes) * 2 - 1)
-        if self.dropout == 0 and not return_scores and query.ndim == 4:
+        drops = self.dropout > 0 and (training or mask is not None)  # masks count otherwise in the scores' softmax: see Softmax
+        if not drops and not return_scores and query.ndim == 4:
             output = ops.dot_product_attention(query, key, value, mask=mask, scale=scale, flash_attention=self._flash_attention)
             return output, None
         scores = ops.einsum(self._dot_product_equation, key, query * scale)

@@ -4,7 +4,7 @@ import functools
 import inspect
 import warnings
 
-from kerasish import constraints, dtype_policies, initializers, ops, regularizers, tree
+from kerasish import config, constraints, dtype_policies, initializers, ops, regularizers, tree
 from kerasish.backend.autodiff.dtypes import is_float, standardize_dtype
 from kerasish.backend.autodiff.scopes import AutocastScope, StatelessScope, in_stateless_scope
 from kerasish.backend.autodiff.state import current_path, name_scope, setting, state
@@ -45,6 +45,7 @@ class Layer(Operation):
     keras_module = "keras.layers"
     supports_masking = False
     supports_jit = True
+    _unrecorded: frozenset = frozenset()  # attributes that no step depends on
     locks_state = True  # whether a built layer takes no more variables and layers
     saves_layers_first = False  # True where files hold the layers under "layers", as of Sequential and Functional models
     input_spec = None
@@ -110,6 +111,8 @@ class Layer(Operation):
 
     def __setattr__(self, name, value):
         super().__setattr__(name, self._ensure_tracker().track(value))
+        if name not in self._unrecorded:
+            config._changes.count += 1
 
     def __delattr__(self, name):
         self._tracker.untrack(getattr(self, name))

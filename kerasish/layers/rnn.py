@@ -9,6 +9,7 @@ from kerasish.constraints import Constraint
 from kerasish.initializers import Initializer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.layer import Layer
+from kerasish.ops.recurrent import _gru, _lstm, gru_step, lstm_step
 from kerasish.regularizers import Regularizer
 from kerasish.saveable import InitOnly, deserialize_keras_object, serialize_keras_object
 from kerasish.tracking import no_tracking
@@ -113,6 +114,29 @@ class _GatedCell(Layer):
         projected, bias = _product(self.kernel, of_inputs)(inputs), self._input_bias()
         return projected if bias is None else projected + bias, self._stepper(of_state)
 
+    def sequence_op(self, sequences, states, mask, training, **options):
+        """All steps as one call: ``(sequence, last states)``. None where that would not give the numbers of :meth:`call`, taken
+        step by step: then the layer does so.
+
+        ``sequences``: (batch, steps, size); ``mask``: (batch, steps) or None; ``options``: ``reverse`` and ``return_sequences``
+        (without it, the sequence takes no gradients).
+        """
+        shape = (sequences.shape[0], self.units)
+        fits = sequences.ndim == 3 and [s.shape for s in states] == [shape] * self._states
+        if not fits or not self._has_sequence_op() or (training and self.recurrent_dropout):
+            return None
+        with self._autocast_scope():
+            x = ops.cast(sequences, self.compute_dtype)
+            kept = self.get_dropout_mask(ops.zeros((shape[0], x.shape[2]), x.dtype)) if training else None
+            kept = kept if kept is None else tree.map_structure(lambda m: ops.expand_dims(m, 1), kept)
+            x = _product(self.kernel, kept)(x)
+            bias, mask = (ops.zeros((), x.dtype) if self.bias is None else self.bias), (True if mask is None else mask)
+            return self._in_one_call(x, ops.convert_to_tensor(bias), states, ops.convert_to_tensor(mask), options)
+
+    def _has_sequence_op(self):
+        """Whether there is such an op, with this cell's activations. A class of a user's own may do anything in a step."""
+        return False
+
     def call(self, inputs, states, training=False):
         nested = tree.is_nested(states)
         states = list(states) if nested else [states]
@@ -123,6 +147,10 @@ class _GatedCell(Layer):
     def _is_plain(self):
         """Whether a layer may prepare all steps at once, because ``call`` does no more than that for one."""
         return type(self).call.__module__ == __name__ and self.activity_regularizer is None
+
+
+def _are_default(cell):
+    return cell.activation is ops.tanh and cell.recurrent_activation is ops.sigmoid
 
 
 class SimpleRNNCell(_GatedCell):
@@ -207,13 +235,17 @@ class LSTMCell(_GatedCell):
         activation, gate = self.activation, self.recurrent_activation
 
         def step(x, states):
-            h, c = states
-            i, f, new, o = ops.split(x + recurrent(h), 4, axis=-1)
-            c = gate(f) * c + gate(i) * activation(new)
-            h = gate(o) * activation(c)
+            h, c = lstm_step(x, *states, recurrent, activation, gate)
             return h, [h, c]
 
         return step
+
+    def _has_sequence_op(self):
+        return type(self) is LSTMCell and self._is_plain() and _are_default(self)
+
+    def _in_one_call(self, x, bias, states, mask, options):
+        sequence, h, c, _ = _lstm(x, self.recurrent_kernel, bias, *states, mask, **options)
+        return sequence, [h, c]
 
 
 class GRUCell(_GatedCell):
@@ -255,26 +287,33 @@ class GRUCell(_GatedCell):
         activation, gate = self.activation, self.recurrent_activation
         kernel, bias = self.recurrent_kernel, self.bias[1] if self.use_bias and self.reset_after else None
         if self.reset_after:
-            recurrent = _product(kernel, masks)
-        else:
-            kernel, new_kernel = ops.split(kernel, [2 * self.units], axis=-1)
-            recurrent, new_recurrent = _product(kernel, masks and masks[:2]), _product(new_kernel, masks and masks[2])
+            product = _product(kernel, masks)
+            recurrent = product if bias is None else lambda h: product(h) + bias
 
-        def step(x, states):
+            def step(x, states):
+                h = gru_step(x, *states, recurrent, activation, gate)
+                return h, [h]
+
+            return step
+        kernel, new_kernel = ops.split(kernel, [2 * self.units], axis=-1)
+        recurrent, new_recurrent = _product(kernel, masks and masks[:2]), _product(new_kernel, masks and masks[2])
+
+        def step_with_reset_before(x, states):
             (h,) = states
-            inner = recurrent(h) if bias is None else recurrent(h) + bias
             x_z, x_r, x_new = ops.split(x, 3, axis=-1)
-            if self.reset_after:
-                h_z, h_r, h_new = ops.split(inner, 3, axis=-1)
-                from_h = gate(x_r + h_r) * h_new
-            else:
-                h_z, h_r = ops.split(inner, 2, axis=-1)
-                from_h = new_recurrent(gate(x_r + h_r) * h)
-            new = activation(x_new + from_h)
+            h_z, h_r = ops.split(recurrent(h), 2, axis=-1)
+            new = activation(x_new + new_recurrent(gate(x_r + h_r) * h))
             h = new + gate(x_z + h_z) * (h - new)
             return h, [h]
 
-        return step
+        return step_with_reset_before
+
+    def _has_sequence_op(self):
+        return type(self) is GRUCell and self._is_plain() and self.reset_after and _are_default(self)
+
+    def _in_one_call(self, x, bias, states, mask, options):
+        sequence, h, _ = _gru(x, self.recurrent_kernel, bias, *states, mask, **options)
+        return sequence, [h]
 
 
 class StackedRNNCells(Layer):
@@ -462,6 +501,22 @@ class RNN(Layer):
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Take the cell through the steps: ``(last output, all outputs or None, last states)``."""
+        mask = None if mask is None else _steps_to_keep(mask)
+        found = self._at_once(sequences, initial_state, mask, training)
+        return self._step_by_step(sequences, initial_state, mask, training) if found is None else found
+
+    def _at_once(self, sequences, initial_state, mask, training):
+        """As ``inner_loop``, in one call of an op, or None."""
+        if not isinstance(self.cell, _GatedCell) or self.unroll or (mask is not None and self.zero_output_for_mask):
+            return None
+        options = {"reverse": self.go_backwards, "return_sequences": self.return_sequences}
+        found = self.cell.sequence_op(sequences, initial_state, mask, training, **options)
+        if found is None:
+            return None
+        sequence, states = found
+        return states[0], sequence if self.return_sequences else None, states
+
+    def _step_by_step(self, sequences, initial_state, mask, training):
         xs, step = self._prepare(time_first(sequences), initial_state, training)
         keep_all = self.return_sequences
 
@@ -481,7 +536,7 @@ class RNN(Layer):
             return (states, output), output if keep_all else None
 
         start = (initial_state, self._first_output(initial_state))
-        f, xs = (plain, xs) if mask is None else (masked, (xs, _steps_to_keep(mask)))
+        f, xs = (plain, xs) if mask is None else (masked, (xs, ops.expand_dims(ops.transpose(mask), -1)))
         (states, last), outputs = ops.scan(f, start, xs, reverse=self.go_backwards)
         if keep_all:  # in the order in which they came
             outputs = time_first(ops.flip(outputs, axis=0) if self.go_backwards else outputs)
@@ -520,11 +575,11 @@ def time_first(x):
 
 
 def _steps_to_keep(mask):
-    """A mask (batch, steps) as one of (batch, 1) for each step."""
+    """The mask (batch, steps): a step is kept where any of its features is."""
     mask = ops.cast(mask, "bool")
     if mask.ndim > 2:
         mask = ops.any(mask, axis=tuple(range(2, mask.ndim)))
-    return ops.expand_dims(ops.transpose(mask), -1)
+    return mask
 
 
 def _choose(keep, new, old):

@@ -3,6 +3,7 @@
 from kerasish.ops import operators as operators
 from kerasish.ops.activation import *
 from kerasish.ops.attention import *
+from kerasish.ops.control import *
 from kerasish.ops.conv import *
 from kerasish.ops.core import *
 from kerasish.ops.creation import *

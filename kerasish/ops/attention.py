@@ -1,13 +1,24 @@
-"""Attention: means of values, weighted by how well their keys answer a query."""
+"""Attention: means of values, weighted by how well their keys answer a query.
 
+Without a bias the whole of it is one op, and its gradient is another one, which reads the weights that the first has kept.
+Their kernels take few heads at a time, so that the heads' scores stay in the cache.
+"""
+
+import functools
 import math
+import numbers
 
-from kerasish.backend.autodiff.dtypes import result_type
-from kerasish.backend.autodiff.op import as_tensor, cast
+import numpy as np
+
+from kerasish.backend.autodiff import shapes
+from kerasish.backend.autodiff.dtypes import floating, result_type
+from kerasish.backend.autodiff.gradient import grad
+from kerasish.backend.autodiff.op import add, as_tensor
 from kerasish.backend.autodiff.shapes import same
 from kerasish.ops.activation import nn_composite, nn_op, plain_softmax
-from kerasish.ops.elementwise import choose
+from kerasish.ops.elementwise import choose, logical_and
 from kerasish.ops.linalg import matmul
+from kerasish.ops.reduction import sum
 from kerasish.ops.shaping import repeat, transpose
 
 __all__ = ["dot_product_attention"]
@@ -21,10 +32,6 @@ def _up_to_diagonal(xp, x, fill=0.0):
     return xp.where(xp.tri(*x.shape[-2:], dtype=bool), x, xp.scalar(fill, x.dtype))
 
 
-def _heads_first(x, axes=(0, 2, 1, 3)):
-    return transpose(x, axes)
-
-
 def _as_many_heads(x, heads, name):
     """Keys or values with each head repeated for the group of query heads that share it."""
     if x.shape[2] == heads or None in (x.shape[2], heads):
@@ -34,6 +41,133 @@ def _as_many_heads(x, heads, name):
     return repeat(x, heads // x.shape[2], axis=2)
 
 
+def _heads_first(x, axes=(0, 2, 1, 3)):
+    return transpose(x, axes)
+
+
+def _in_other_ops(query, key, value, mask=None, scale=1.0, bias=None, is_causal=False):
+    logits = matmul(_heads_first(query * scale), _heads_first(key, (0, 2, 3, 1)))
+    if bias is not None:
+        logits = logits + bias
+    if mask is not None and mask.ndim:
+        logits = choose(mask, logits, _HIDDEN)
+    if is_causal:
+        logits = _up_to_diagonal(logits, fill=_HIDDEN)
+    return _heads_first(matmul(plain_softmax(logits), _heads_first(value)))
+
+
+# ---- as one op, and its gradient as another
+_TOGETHER = 1 << 17  # scores that a kernel works on at a time: half a megabyte in float32
+
+
+def _attended(query, key, value, mask, scale):
+    """Shapes of the result and of the weights."""
+    batch, queries, heads, _ = query
+    return [(batch, queries, heads, value[3]), (batch, heads, queries, key[1])]
+
+
+def _attention_dtypes(dtypes, attrs):
+    casts, common = floating(dtypes[:3], attrs)
+    return (*casts, None), common
+
+
+def _gradients(g, y, query, key, value, mask, scale):
+    return [*_attention_gradient(g[0], query, key, value, mask, *y, scale=scale), None]
+
+
+def _by_heads(x):
+    return x.transpose(0, 2, 1, 3)
+
+
+def _parts(xp, weights, mask):
+    """Slices of the batch that are worked on at a time, and for each the mask, None where there is none."""
+    batch, *scores = weights.shape
+    step = max(1, _TOGETHER // max(1, math.prod(scores)))
+    masks = xp.broadcast_to(mask, weights.shape) if mask.ndim else None
+    for start in range(0, batch, step):
+        part = slice(start, start + step)
+        yield part, None if masks is None else masks[part]
+
+
+@nn_op(_attended, _gradients, _attention_dtypes)
+def _attention(xp, query, key, value, mask, scale=1.0):
+    """``softmax(query @ key * scale) @ value`` for each head, and the softmax. ``query``: (batch, queries, heads, size), ``key`` and
+    ``value``: (batch, keys, heads, size). ``mask``: of a rank up to 4, (batch, heads, queries, keys), or 0 for none.
+    """
+    (batch, queries, heads, _), keys = query.shape, key.shape[1]
+    weights = xp.empty((batch, heads, queries, keys), query.dtype)
+    y = xp.empty((batch, queries, heads, value.shape[3]), query.dtype)
+    q, k, v, by_heads = _by_heads(query * scale), key.transpose(0, 2, 3, 1), _by_heads(value), _by_heads(y)
+    for part, seen in _parts(xp, weights, mask):
+        p = weights[part]
+        xp.matmul(q[part], k[part], out=p)
+        if seen is not None:
+            p[...] = xp.where(seen, p, xp.scalar(_HIDDEN, p.dtype))
+        if keys:
+            p -= p.max(axis=-1, keepdims=True)
+        xp.exp(p, out=p)
+        p *= 1 / p.sum(axis=-1, keepdims=True)
+        xp.matmul(p, v[part], out=by_heads[part])
+    return y, weights
+
+
+def _second_order(h, y, g, query, key, value, mask, attended, weights, scale):
+    """Gradients of the first-order gradients' sum, weighted by ``h``; results and weights depend on the other inputs: none of them."""
+
+    def weighed(ys, by):
+        return functools.reduce(add, [sum(y * w) for y, w in zip(ys, by, strict=True)])
+
+    def slopes(g, *inputs):
+        return grad(lambda *inputs: weighed([_in_other_ops(*inputs, mask, scale)], [g]), (0, 1, 2))(*inputs)
+
+    found = grad(lambda *inputs: weighed(slopes(*inputs), h), (0, 1, 2, 3))(g, query, key, value)
+    return [*found, None, None, None]
+
+
+@nn_op(
+    lambda g, query, key, value, mask, attended, weights, scale: [query, key, value],
+    _second_order,
+    lambda dtypes, attrs: ((None,) * len(dtypes), dtypes[0]),
+)
+def _attention_gradient(xp, g, query, key, value, mask, attended, weights, scale=1.0):
+    """Gradients of the query, the key and the value, from that of the result ``attended`` and the ``weights``."""
+    results = [xp.empty(x.shape, x.dtype) for x in (query, key, value)]
+    q, k, v, dq, dk, dv, g_heads = map(_by_heads, (query, key, value, *results, g))
+    scaled = g * scale
+    mean, scaled = (scaled * attended).sum(axis=-1), _by_heads(scaled)
+    mean = mean.transpose(0, 2, 1)[..., None]
+    for part, seen in _parts(xp, weights, mask):
+        p = weights[part]
+        xp.matmul(p.swapaxes(2, 3), g_heads[part], out=dv[part])
+        slopes = xp.matmul(scaled[part], v[part].swapaxes(2, 3))
+        slopes -= mean[part]
+        slopes *= p
+        if seen is not None:
+            slopes *= seen
+        xp.matmul(slopes, k[part], out=dq[part])
+        xp.matmul(slopes.swapaxes(2, 3), q[part], out=dk[part])
+    return tuple(results)
+
+
+def _one_op(query, key, value, mask, scale, is_causal):
+    """The op's result, None where it doesn't take the call: where an axis would be broadcast, or the size of one isn't known."""
+    (batch, queries, heads, _), keys = query.shape, key.shape[1]
+    if any(x.shape[:3] != (batch, keys, heads) for x in (key, value)):
+        return None
+    if is_causal:
+        if None in (queries, keys):
+            return None
+        earlier = as_tensor(np.tri(queries, keys, dtype=bool))
+        mask = earlier if mask is None else logical_and(mask, earlier)
+    scores = (batch, heads, queries, keys)
+    if mask is not None and (None in mask.shape or shapes.broadcast(mask.shape, scores) != scores):
+        return None
+    if not isinstance(scale, numbers.Real):
+        query, scale = query * scale, 1.0
+    return _attention(query, key, value, True if mask is None else mask, scale=float(scale))[0]
+
+
+# ---- the public op
 @nn_composite(inputs=["query", "key", "value", "bias", "mask", "scale"])
 def dot_product_attention(
     query,
@@ -71,14 +205,10 @@ def dot_product_attention(
     heads = query.shape[2]
     if scale is None:
         scale = 1.0 / math.sqrt(query.shape[-1])
-    queries = _heads_first(cast(query, wide) * scale)
-    keys = _heads_first(_as_many_heads(cast(key, wide), heads, "key"), (0, 2, 3, 1))
-    values = _heads_first(_as_many_heads(cast(value, wide), heads, "value"))
-    logits = matmul(queries, keys)
-    if bias is not None:
-        logits = logits + cast(as_tensor(bias), wide)
-    if mask is not None:
-        logits = choose(cast(as_tensor(mask), "bool"), logits, _HIDDEN)
-    if is_causal:
-        logits = _up_to_diagonal(logits, fill=_HIDDEN)
-    return cast(_heads_first(matmul(plain_softmax(logits), values)), dtype)
+    query, key, value = (as_tensor(x, wide) for x in (query, key, value))
+    key, value = _as_many_heads(key, heads, "key"), _as_many_heads(value, heads, "value")
+    mask = None if mask is None else as_tensor(mask, "bool")
+    y = _one_op(query, key, value, mask, scale, is_causal) if bias is None else None
+    if y is None:
+        y = _in_other_ops(query, key, value, mask, scale, None if bias is None else as_tensor(bias, wide), is_causal)
+    return as_tensor(y, dtype)

@@ -2,7 +2,8 @@
 
 from kerasish.backend.autodiff.op import as_tensor, composite
 from kerasish.ops.activation import log_softmax
-from kerasish.ops.core import cast, scan
+from kerasish.ops.control import scan
+from kerasish.ops.core import cast
 from kerasish.ops.creation import arange, full
 from kerasish.ops.elementwise import less, logaddexp, logical_and, not_equal
 from kerasish.ops.indexing import take_along_axis, where

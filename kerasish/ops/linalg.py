@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasish.backend.autodiff import shapes
 from kerasish.backend.autodiff.dtypes import differentiable, floating, magnitude, promote
-from kerasish.backend.autodiff.op import as_tensor, cast, composite, op
+from kerasish.backend.autodiff.op import as_tensor, broadcast_to, cast, composite, op
 from kerasish.backend.autodiff.shapes import normalize_axis
 from kerasish.config import floatx
 from kerasish.ops.elementwise import absolute, choose, clip, conjugate, not_equal, power, sqrt
@@ -153,13 +153,13 @@ def _prepared(xp, x, gone, order, shape):
     return (x if order is None else x.transpose(order)).reshape(shape)
 
 
-def _contract_gradients(g, y, *operands, terms, out):
+def _contract_gradients(g, y, *operands, terms, into):
     """Each operand's gradient is the contraction of ``g`` with the other operands, to that operand's labels."""
     slopes = []
     for i, x in enumerate(operands):
         others = [_conjugate(other) for other in operands[:i] + operands[i + 1 :]]
-        given = (out, *terms[:i], *terms[i + 1 :])
-        slopes.append(_contract(g, *others, terms=given, out=terms[i]) if x.requires_grad else None)
+        given = (into, *terms[:i], *terms[i + 1 :])
+        slopes.append(_contract(g, *others, terms=given, into=terms[i]) if x.requires_grad else None)
     return slopes
 
 
@@ -167,20 +167,29 @@ def _conjugate(x):
     return conjugate(x) if "complex" in x.dtype else x
 
 
-def _contracted(*all_shapes, terms, out):
-    return _sizes_of(out, _label_sizes(all_shapes, terms))
+def _contracted(*all_shapes, terms, into):
+    return _sizes_of(into, _label_sizes(all_shapes, terms))
 
 
 @op(_contracted, _contract_gradients)
-def _contract(xp, *operands, terms, out):
-    """Sum of products. In ``terms`` no operand has a label twice, and each label is in another operand or in ``out``."""
-    steps, last, shape = _program(tuple([x.shape for x in operands]), terms, out)
+def _contract(xp, *operands, terms, into):
+    """Sum of products. In ``terms`` no operand has a label twice, and each label is in another operand or in ``into``."""
+    steps, last, shape = _program(tuple([x.shape for x in operands]), terms, into)
     left = list(operands)
     for i, j, prepare1, prepare2, summed, new_shape in steps:
         second, first = _prepared(xp, left.pop(j), *prepare2), _prepared(xp, left.pop(i), *prepare1)
         left.append((xp.matmul(first, second) if summed else first * second).reshape(new_shape))
     y = _prepared(xp, left[0], *last)
     return y if y.shape == shape else xp.broadcast_to(y, shape)
+
+
+class _InOps:
+    """The little that the contraction's kernel asks of its namespace, as ops: a plan sees its products."""
+
+    sum, matmul, broadcast_to = staticmethod(lambda x, axis, dtype: sum(x, axis)), staticmethod(matmul), staticmethod(broadcast_to)
+
+
+_contract.lowered = lambda *operands, **attrs: _contract.kernel(_InOps, *operands, **attrs)
 
 
 _LETTERS = [chr(i) for i in range(0x100, 0x180)]  # labels that no user writes
@@ -249,7 +258,7 @@ def einsum(subscripts, *operands, **kwargs):
     terms, out, is_plain = _parse(subscripts, tuple([x.ndim for x in xs]))
     if not is_plain:
         xs, terms = _plain(xs, terms, out)
-    return _contract.call(xs, {"terms": terms, "out": out})
+    return _contract.call(xs, {"terms": terms, "into": out})
 
 
 def _plain(xs, terms, out):
@@ -287,7 +296,7 @@ def tensordot(x1, x2, axes=2):
     else:
         axes1, axes2 = ([part] if isinstance(part, (int, np.integer)) else part for part in axes)
     terms, out = _tensordot_labels(x1.ndim, x2.ndim, tuple(axes1), tuple(axes2))
-    return _contract.call([x1, x2], {"terms": terms, "out": out})
+    return _contract.call([x1, x2], {"terms": terms, "into": out})
 
 
 @composite

@@ -379,7 +379,12 @@ def _parts(shape, parts, axis=0, equal=False):
     return [(*shape[:axis], n, *shape[axis + 1 :]) for n in sizes]
 
 
-@op(_parts, [lambda g, y, x, parts, axis, equal: _concatenate(*g, axis=axis)], keep, views=True)
+def _of_each(g):
+    """Gradients of the outputs; of one output it comes bare."""
+    return g if isinstance(g, tuple) else (g,)
+
+
+@op(_parts, [lambda g, y, x, parts, axis, equal: _concatenate(*_of_each(g), axis=axis)], keep, views=True)
 def _split(xp, x, parts, axis=0, equal=False):
     bounds = _bounds(x.shape[axis], parts, equal)
     lead = (slice(None),) * (axis % x.ndim)
@@ -458,7 +463,7 @@ def _unstacked(shape, axis, num):
     return [shape[:axis] + shape[axis + 1 :]] * num
 
 
-@op(_unstacked, [lambda g, y, x, axis, num: _stack(*g, axis=axis)], keep, views=True)
+@op(_unstacked, [lambda g, y, x, axis, num: _stack(*_of_each(g), axis=axis)], keep, views=True)
 def _unstack(xp, x, axis=0, num=None):
     lead = (slice(None),) * axis
     return tuple(x[(*lead, i, ...)] for i in range(num))

@@ -21,7 +21,7 @@ import typing
 import warnings
 from collections.abc import Callable
 
-from kerasish import initializers, ops
+from kerasish import config, initializers, ops
 from kerasish.backend.autodiff.op import as_tensor
 from kerasish.backend.autodiff.scopes import StatelessScope
 from kerasish.backend.autodiff.state import auto_name, name_scope, setting, state
@@ -128,6 +128,7 @@ class Optimizer(Saveable):
     def __setattr__(self, name, value):
         self._check_super_called()
         super().__setattr__(name, self._tracker.track(value))
+        config._changes.count += 1
 
     def _check_super_called(self):
         if "_tracker" not in vars(self):

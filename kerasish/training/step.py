@@ -5,11 +5,16 @@ once and replayed. A model's ``train_step(self, data)`` changes the Variables it
 Keras has it on JAX, is a pure function: it gets all values and returns the new ones.
 """
 
+import functools
 import inspect
+
+import numpy as np
 
 from kerasish import tree
 from kerasish.backend.autodiff.gradient import enable_grad, no_grad
 from kerasish.backend.autodiff.op import as_tensor
+from kerasish.backend.autodiff.state import state
+from kerasish.backend.plan.function import RecordedFunction
 from kerasish.data.batches import as_array
 
 # which variables' values make the state of a pure step
@@ -30,12 +35,54 @@ def step_of(model, name):
     step = getattr(model, name)
     run = _pure(model, step, name) if _takes_state(step) else step
     gradients = enable_grad if name == "train_step" and run is step else no_grad
+    if model.run_eagerly or not model.jit_compile:
+
+        def eagerly(batch):
+            with gradients():
+                return run(as_tensors(batch))
+
+        eagerly.profile = _nothing_to_profile
+        return eagerly
+
+    @functools.wraps(step)
+    def recordable(batch):
+        with gradients():
+            try:
+                return run(batch)
+            finally:
+                if state.recording is not None:
+                    model._clear_losses()  # they have no values
+
+    recorded = RecordedFunction(recordable, functools.partial(_fingerprint, model))
 
     def on_batch(batch):
-        with gradients():
-            return run(as_tensors(batch))
+        return recorded(_arrays(batch))
 
+    on_batch.profile = lambda batch, repeats: recorded.profile(_arrays(batch), repeats=repeats)
     return on_batch
+
+
+def _arrays(batch):
+    if type(batch) is tuple and all(type(x) is np.ndarray for x in batch):
+        return batch
+    return tree.map_structure(as_array, batch, none_is_leaf=False)
+
+
+def _nothing_to_profile(batch, repeats):
+    raise ValueError("The model's steps run eagerly (`run_eagerly`, or without `jit_compile`), so there is no plan to profile.")
+
+
+_SIMPLE = (bool, int, float, str, type(None))
+
+
+def _fingerprint(model):
+    """What a recorded step depends on besides its batch: attributes of layers and of the optimizer."""
+    objects = model._flatten_layers() if model.optimizer is None else [*model._flatten_layers(), model.optimizer]
+    unrecorded = model._unrecorded
+    return tuple(
+        (id(x), getattr(x, "trainable", None), *[v if isinstance(v, _SIMPLE) else id(v) for k, v in vars(x).items() if k not in unrecorded])
+        for x in objects
+    )
 
 
 def is_own_step(model, name, base):

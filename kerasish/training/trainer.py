@@ -48,6 +48,10 @@ class Trainer:
     stop_training = stop_evaluating = stop_predicting = False
     _compile_loss = _compile_metrics = _loss_tracker = _compile_config = None
     _compiled_trainable_state = _jit_compile = _eval_epochs = None
+    _unrecorded = frozenset({
+        "stop_training", "stop_evaluating", "stop_predicting", "history", "train_function", "test_function", "predict_function",
+        "_eval_epochs", "_initial_epoch", "_compiled_trainable_state",
+    })  # fmt: skip
     _initial_epoch = None  # where to begin, if a callback knows better than `fit`
 
     def __init__(self):
@@ -460,6 +464,29 @@ class Trainer:
         outputs = Outputs()
         outputs.add((self.make_predict_function() or self.predict_function)(iter([batch])))
         return outputs.joined()
+
+    def profile_step(self, x, y=None, sample_weight=None, steps=20):
+        """Where the time of a training step on this batch goes, call by call: a :class:`~kerasish.backend.plan.profile.Profile`.
+
+        Weights, optimizer and metrics are afterwards as they were before. ValueError where steps run eagerly.
+
+        >>> from kerasish import Sequential, layers
+        >>> model = Sequential([layers.Input((2,)), layers.Dense(1)])
+        >>> model.compile("sgd", loss="mse")
+        >>> profile = model.profile_step(ops.ones((8, 2)), ops.ones((8, 1)), steps=2)
+        >>> "matmul" in str(profile)
+        True
+        """
+        self._assert_compile_called()
+        batch = pack_x_y_sample_weight(x, y, sample_weight)
+        self._symbolic_build(batch)
+        variables = [*self.variables, *([] if self.optimizer is None else self.optimizer.variables), *self.metrics_variables]
+        before = [v.numpy() for v in variables]
+        try:
+            return step_of(self, "train_step").profile(batch, steps)
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
 
     # ---- logs
     def _get_metrics_result_or_logs(self, logs):

@@ -471,14 +471,70 @@ def test_mixed_precision_keeps_weights_wide(kind):
     assert {s.dtype for s in layer.states} == {"float32"}
 
 
-@pytest.mark.parametrize(("kind", "calls"), list(zip(KINDS, (3, 12, 14), strict=True)))
-def test_a_step_is_few_calls(kind, calls):
-    layer = kind(4)
-    layer(X)
+class OwnLSTMCell(layers.LSTMCell):
+    """Could do anything in a step."""
 
+
+AT_ONCE = [  # what goes through a sequence in as many calls as through one step, whatever its length
+    (layers.LSTM, {}, {}),
+    (layers.GRU, {}, {}),
+    (layers.LSTM, {"use_bias": False, "return_state": True, "go_backwards": True}, {}),
+    (layers.GRU, {"use_bias": False, "return_sequences": True, "return_state": True, "go_backwards": True}, {"mask": MASK}),
+    (layers.LSTM, {"return_sequences": True}, {"mask": MASK}),
+    (layers.LSTM, {"dropout": 0.5, "seed": 1}, {"training": True}),
+    (layers.GRU, {"dropout": 0.5, "seed": 1, "implementation": 1, "return_sequences": True}, {"training": True}),
+    (layers.GRU, {"recurrent_dropout": 0.5}, {}),
+    (layers.LSTM, {"dtype": "float64"}, {}),
+    (layers.LSTM, {"return_state": True, "stateful": True}, {"mask": MASK}),
+    (layers.GRU, {"return_state": True}, {"initial_state": np.ones((2, 4), "float32")}),
+]
+STEP_BY_STEP = [  # and how many calls a step may be
+    (layers.SimpleRNN, {}, {}, 3),
+    (layers.LSTM, {"unroll": True}, {}, 12),
+    (layers.GRU, {"unroll": True}, {}, 14),
+    (layers.GRU, {"reset_after": False}, {}, 16),
+    (layers.LSTM, {"activation": "relu"}, {}, 12),
+    (layers.GRU, {"recurrent_activation": "hard_sigmoid"}, {}, 14),
+    (layers.LSTM, {"recurrent_dropout": 0.5}, {"training": True}, 22),
+    (layers.LSTM, {"zero_output_for_mask": True}, {"mask": MASK}, 20),
+    (lambda units: layers.RNN(OwnLSTMCell(units)), {}, {}, 12),
+    (lambda units: layers.RNN(layers.LSTMCell(units, activity_regularizer="l2")), {}, {}, 60),
+]
+
+
+def calls_of_a_step(layer, call):
     def count(steps):
         first = next_order()
-        layer(X[:, :steps])
+        layer(X[:, :steps], **{name: x[:, :steps] if name == "mask" else x for name, x in call.items()})
         return next_order() - first
 
-    assert count(5) - count(4) <= calls
+    count(5)  # builds
+    return count(5) - count(4)
+
+
+@pytest.mark.parametrize(("kind", "options", "call"), AT_ONCE)
+def test_a_sequence_is_one_call_with_the_values_and_gradients_of_its_steps(kind, options, call):
+    layer, reference = kind(4, **options), kind(4, unroll=True, **options)
+    for x in (layer, reference):
+        x.build(X.shape)
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.uniform(-0.7, 0.7, w.shape) for w in layer.get_weights()])
+    reference.set_weights(layer.get_weights())
+
+    def run(layer):
+        with GradientTape() as tape:
+            x = ops.array(X)
+            tape.watch(x)
+            outputs = kerasish.tree.flatten(layer(x, **call))
+            total = sum(ops.sum(ops.sin(y)) for y in outputs)
+        return [*outputs, *tape.gradient(total, [x, *layer.trainable_variables])]
+
+    for _ in range(2):
+        for a, b in zip(run(layer), run(reference), strict=True):
+            close(a, b)
+    assert calls_of_a_step(layer, call) == 0
+
+
+@pytest.mark.parametrize(("kind", "options", "call", "calls"), STEP_BY_STEP)
+def test_a_step_is_few_calls(kind, options, call, calls):
+    assert 0 < calls_of_a_step(kind(4, **options), call) <= calls

@@ -1,13 +1,19 @@
 """Attention beyond its rows: rows that see nothing, unknown sizes, errors."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 import kerasish
-from kerasish import ops
+from kerasish import Variable, ops
+from kerasish.backend.arrays import active
+from kerasish.backend.autodiff.check import check_grads
 from kerasish.backend.autodiff.gradient import grad
 from kerasish.backend.autodiff.tensor import KerasTensor
+from kerasish.ops import attention
+from kerasish.ops.attention import _attention, _attention_gradient
 from tests.conformance.driver import A
 
 
@@ -71,3 +77,76 @@ def test_node_in_functional_models():
         return type(y._keras_history.operation).__name__, y._keras_history.operation.get_config(), y.shape
 
     assert node(kerasish) == node(keras)
+
+
+# ---- as one op
+def composite(query, key, value, mask=None, scale=0.3, **options):
+    """The same by the general path, which a bias takes."""
+    return ops.dot_product_attention(query, key, value, bias=np.zeros(1, query.dtype), mask=mask, scale=scale, **options)
+
+
+MASKS = [None, np.tri(3, 5, dtype=bool), np.array([True, False, True, True, True]), np.eye(3, 5, dtype=bool)[None, None] * np.ones((2, 4, 1, 1), bool)]
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=["none", "triangle", "keys", "all"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_one_op_gives_what_the_composite_gives_and_so_do_its_gradients(mask, causal):
+    inputs = [x.astype("float64") for x in (A(2, 3, 4, 6).make(), A(2, 5, 4, 6).make(1), A(2, 5, 4, 7).make(2))]
+    one, other = (lambda *xs, f=f: f(*xs, mask=mask, scale=0.3, is_causal=causal) for f in (ops.dot_product_attention, composite))
+    np.testing.assert_allclose(one(*inputs), other(*inputs), rtol=1e-12, atol=1e-14)
+    slopes = [grad(lambda *xs, f=f: ops.sum(f(*xs) ** 3), (0, 1, 2))(*inputs) for f in (one, other)]
+    for a, b in zip(*slopes, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    check_grads(one, inputs)
+
+
+def test_gradients_of_the_third_order():
+    inputs = [x.astype("float64") for x in arrays(4)]
+
+    def third(f):
+        def slope(f):
+            return lambda *xs: functools.reduce(ops.add, [ops.sum(g**2) for g in grad(lambda *xs: ops.sum(f(*xs)), (0, 1, 2))(*xs)])
+
+        return grad(slope(slope(lambda *xs: f(*xs, scale=0.3) ** 2)), (0, 1, 2))(*inputs)
+
+    for a, b in zip(third(ops.dot_product_attention), third(composite), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_it_is_one_call_and_its_gradient_another():
+    query, key, value = (Variable(x) for x in arrays(4))
+    y = ops.dot_product_attention(query, key, value, mask=MASKS[1])
+    assert y.call.op is _attention
+    assert [x.token is v.value.token for x, v in zip(y.call.inputs, (query, key, value), strict=False)] == [True] * 3
+
+
+def test_inputs_that_must_be_repeated_take_the_general_path():
+    query, key, value = arrays(4)
+    y = ops.dot_product_attention(query, key[:1], value)
+    np.testing.assert_allclose(y, ops.dot_product_attention(query, key[:1].repeat(2, axis=0), value), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_dtypes_of_result_and_gradient(dtype):
+    inputs = [ops.cast(x, dtype) for x in arrays(4)]
+    y = ops.dot_product_attention(*inputs)
+    slopes = grad(lambda *xs: ops.sum(ops.dot_product_attention(*xs)), (0, 1, 2))(*inputs)
+    assert {x.dtype for x in (y, *slopes)} == {dtype}
+
+
+def test_a_scale_may_be_a_tensor():
+    query, key, value = arrays(4)
+    expected = ops.dot_product_attention(query, key, value, scale=0.3)
+    np.testing.assert_allclose(ops.dot_product_attention(query, key, value, scale=Variable(0.3)), expected, rtol=1e-6)
+    assert float(grad(lambda scale: ops.sum(ops.dot_product_attention(query, key, value, scale=scale)))(Variable(0.3).value)) != 0
+
+
+def test_more_examples_than_are_worked_on_at_a_time(monkeypatch):
+    query, key, value = arrays(4)
+    whole = [_attention.kernel(active.xp, query, key, value, MASKS[1], 0.3)]
+    whole += _attention_gradient.kernel(active.xp, query, query, key, value, MASKS[1], *whole[0], 0.3)
+    monkeypatch.setattr(attention, "_TOGETHER", 1)
+    parts = [_attention.kernel(active.xp, query, key, value, MASKS[1], 0.3)]
+    parts += _attention_gradient.kernel(active.xp, query, query, key, value, MASKS[1], *parts[0], 0.3)
+    for a, b in zip([*whole[0], *whole[1:]], [*parts[0], *parts[1:]], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)

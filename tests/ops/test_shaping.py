@@ -147,3 +147,9 @@ def test_a_symbolic_unstack_needs_to_know_how_many():
 def test_errors_say_what_was_wrong(function, message):
     with pytest.raises(ValueError, match=message):
         function()
+
+
+@pytest.mark.parametrize("one", [lambda x: ops.split(x, 1, axis=1), lambda x: ops.unstack(x, axis=1)])
+def test_gradient_of_the_only_part(one):
+    x = np.ones((3, 1, 2), "float32")
+    assert grad(lambda x: ops.sum(one(x)[0]))(x).tolist() == x.tolist()

@@ -67,9 +67,8 @@ def _output_gradient(call, grads, outputs):
 
 def _revived(call, index):
     """An output that nobody holds any more, made anew of its value."""
-    value, shape, dtype = call.values[index]
-    y = Tensor(value, shape, dtype)
-    if differentiable(dtype):
+    y = call.values[index].alias()
+    if differentiable(y.dtype):
         y.call, y.index, y.requires_grad = call, index, True
     return y
 
@@ -372,7 +371,7 @@ def _fresh(x):
     if not differentiable(x.dtype):
         raise TypeError(f"Gradients exist only with respect to floating tensors. Received dtype {x.dtype}.")
     if x.call is None and not x.requires_grad:
-        y = Tensor(x.value, x.shape, x.dtype)
+        y = x.alias()
     else:
         y = identity(x)
     y.requires_grad = True
@@ -381,7 +380,7 @@ def _fresh(x):
 
 def identity(x):
     """A new tensor with the value of ``x``, through which gradients pass."""
-    y = Tensor(x.value, x.shape, x.dtype)
+    y = x.alias()
     y.call, y.requires_grad = Call(_Identity, [x], {}), True
     return y
 
@@ -435,8 +434,7 @@ def hessian(f, argnums=0):
 # ---- gradients of one's own
 def stop_gradient(variable):
     """The value as a constant: gradients end here (``keras.ops.stop_gradient``)."""
-    x = as_tensor(variable)
-    return Tensor(x.value, x.shape, x.dtype)
+    return as_tensor(variable).alias()
 
 
 def custom_gradient(f):
@@ -461,7 +459,7 @@ def custom_gradient(f):
                 result, rule = f(*[stop_gradient(x) for x in inputs], **kwargs)
         outputs = [stop_gradient(y) for y in tree.flatten(result)]
         if state.grad_enabled and any(x.requires_grad for x in inputs):
-            values = None if len(outputs) == 1 else [(y.value, y.shape, y.dtype) for y in outputs]
+            values = None if len(outputs) == 1 else [y.alias() for y in outputs]
             call = Call(_Custom(rule), inputs, {}, values)
             for i, y in enumerate(outputs):
                 if differentiable(y.dtype):

@@ -123,7 +123,10 @@ def _operation_class(function):
 
 
 class Op(Declared):
-    """A primitive: see the module's description. ``views`` says that the output may share its input's memory."""
+    """A primitive: see the module's description. ``views`` says that the output may share its input's memory; ``lowered`` is the
+    same in other ops, where a plan gains from seeing them."""
+
+    lowered = None
 
     def __init__(self, kernel, shape, dtype, grads, module, class_name, views):
         self.kernel, self.shape, self.dtype_rule, self.views = kernel, shape, dtype, views
@@ -231,12 +234,14 @@ class Op(Declared):
         several = isinstance(shape, list)
         kinds = out_dtype if isinstance(out_dtype, (tuple, list)) else [out_dtype] * (len(shape) if several else 1)
         outputs = [Tensor(None, tuple(s), d) for s, d in zip(shape if several else [shape], kinds, strict=True)]
+        if state.recording is not None:
+            state.recording.call(self, inputs, attrs, outputs)
         if wanted and state.grad_enabled:
             self._remember(inputs, attrs, outputs)
         return outputs if several else outputs[0]
 
     def _remember(self, inputs, attrs, outputs):
-        call = Call(self, inputs, attrs, None if len(outputs) == 1 else [(y.value, y.shape, y.dtype) for y in outputs])
+        call = Call(self, inputs, attrs, None if len(outputs) == 1 else [y.alias() for y in outputs])
         for i, y in enumerate(outputs):
             if differentiable(y.dtype):
                 y.call, y.index, y.requires_grad = call, i, True

@@ -35,17 +35,13 @@ class _Remat:
         now = {name: getattr(state, name) for name in ("call_context", "autocast", "names")}
 
         def grads(g, y, *inputs):
-            args = [_entry(x, identity if state.grad_depth else _copied) for x in inputs[:n_args]]
+            args = [_entry(x, identity if state.grad_depth else Tensor.alias) for x in inputs[:n_args]]
             first = next_order()
             with enable_grad(), setting(**now), StatelessScope(seen.values()):
                 outputs = tree.flatten(run(*args))
             return gradients(outputs, [*args, *inputs[n_args:]], g if isinstance(g, tuple) else (g,), first=first)
 
         self.grads = grads
-
-
-def _copied(x):
-    return Tensor(x.value, x.shape, x.dtype)
 
 
 def _entry(x, make):
@@ -83,7 +79,7 @@ def remat(f):
             new_args, new_kwargs = tree.pack_sequence_as((args, kwargs), values)
             return f(*new_args, **new_kwargs)
 
-        entries, first, seen = [_entry(flat[i], _copied) for i in at], next_order(), {}
+        entries, first, seen = [_entry(flat[i], Tensor.alias) for i in at], next_order(), {}
         with setting(seen=seen):
             result = run(*entries)
         if state.seen is not None:  # inside another such call, which will run again too
@@ -94,7 +90,7 @@ def remat(f):
             return tree.pack_sequence_as(result, [stop_gradient(y) for y in outputs])
         call = Call(_Remat(run, len(at), seen), [*[flat[i] for i in at], *captured], {})
         if len(outputs) > 1:
-            call.values = [(y.value, y.shape, y.dtype) for y in outputs]
+            call.values = [y.alias() for y in outputs]
         made = [stop_gradient(y) for y in outputs]
         for i, (y, inner) in enumerate(zip(made, outputs, strict=True)):
             if inner.requires_grad:

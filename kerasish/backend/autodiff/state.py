@@ -12,6 +12,7 @@ class _State(threading.local):
     grad_enabled = True  # calls remember their inputs
     grad_depth = 0  # open tapes and grad transforms: their walks must be differentiable themselves
     stateless = None  # the innermost StatelessScope: where variables are read and written
+    recording = None  # the Recorder of the step that is being recorded
     symbolic = False  # inside a SymbolicScope: shapes only
     autocast = None  # dtype that float variables are read in
     names = ()  # open name scopes

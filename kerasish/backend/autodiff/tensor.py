@@ -31,6 +31,7 @@ class Tensor:
     requires_grad = False
     grad = None
     token = None  # the Variable's identity, where this is a Variable's value
+    symbol = None  # (recording, number), where this stands for a value in a recorded step
     _keras_mask = None
     backward: typing.Callable  # from gradient.py
     T: "Tensor"  # operators and array methods come from kerasish.ops
@@ -129,11 +130,18 @@ class Tensor:
     def __format__(self, spec):
         return format(self.item() if self.shape == () and self.value is not None else repr(self), spec)
 
+    def alias(self):
+        """A new tensor with the same value, which knows nothing of how it was made."""
+        other = Tensor(self.value, self.shape, self.dtype)
+        if self.symbol is not None:
+            other.symbol = self.symbol
+        return other
+
     def __copy__(self):
-        return Tensor(self.value, self.shape, self.dtype)
+        return self.alias()
 
     def __deepcopy__(self, memo):
-        return Tensor(None if self.value is None else self.value.copy(), self.shape, self.dtype)
+        return self.alias() if self.value is None else Tensor(self.value.copy(), self.shape, self.dtype)
 
     def __reduce__(self):
         return Tensor, (self.numpy(),)

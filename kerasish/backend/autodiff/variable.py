@@ -1,5 +1,6 @@
 """Variable: state that outlives a step. Weights, optimizer slots, metric totals, seeds, the learning rate."""
 
+from kerasish import config
 from kerasish.backend.autodiff.dtypes import is_float, standardize_dtype
 from kerasish.backend.autodiff.op import as_tensor, cast
 from kerasish.backend.autodiff.state import auto_name, current_path, on_clear, state
@@ -21,6 +22,8 @@ class Variable:
     >>> v.assign_add([1.0, 1.0]).tolist()
     [2.0, 3.0]
     """
+
+    _version = 0  # goes up whenever it comes to hold other memory
 
     def __init__(self, initializer, shape=None, dtype=None, trainable=True, autocast=True, aggregation="none",
                  synchronization="auto", name=None, layout=None, **kwargs):  # fmt: skip
@@ -83,9 +86,14 @@ class Variable:
 
     def _set(self, value):
         """Hold a value: a new leaf of the graph, known to gradients by this variable's token."""
-        leaf = Tensor(value.value, value.shape, value.dtype)
+        self._value = self._leaf(value)
+        self._version += 1
+
+    def _leaf(self, value):
+        """A tensor with that value at which gradients for this variable arrive."""
+        leaf = value.alias()
         leaf.token, leaf.requires_grad = self._token, (self._trainable or self._watched) and is_float(value.dtype)
-        self._value = leaf
+        return leaf
 
     # ---- reading and writing
     @property
@@ -112,9 +120,11 @@ class Variable:
             held.requires_grad = (wanted or self._trainable) and is_float(held.dtype)
 
     def _held(self):
-        """What the variable holds now: in a StatelessScope what the scope says, if anything."""
+        """What the variable holds now: in a StatelessScope what the scope says, if anything; in a recording its own."""
         current = None if state.stateless is None else state.stateless.get_current_value(self)
-        return self._value if current is None else current
+        if current is None:
+            current = self._value if state.recording is None else state.recording.read(self)
+        return current
 
     def _autocast_value(self, value):
         target = state.autocast
@@ -136,6 +146,8 @@ class Variable:
             self._note(self._held())
         if state.stateless is not None:
             state.stateless.add_update((self, value))
+        elif state.recording is not None:
+            state.recording.write(self, value)
         else:
             value._need()
             self._set(value if given is value else _own(given, value))
@@ -173,11 +185,12 @@ class Variable:
     @property
     def grad(self):
         """What ``backward`` has added up for the value that this variable holds."""
-        return None if self._value is None else self._value.grad
+        held = self._held()
+        return None if held is None else held.grad
 
     @grad.setter
     def grad(self, value):
-        self._value.grad = value
+        self._held().grad = value
 
     @property
     def trainable(self):
@@ -186,6 +199,7 @@ class Variable:
     @trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
+        config._changes.count += 1
         if self._value is not None:
             self._value.requires_grad = self._trainable and is_float(self._dtype)
 
@@ -207,6 +221,7 @@ class Variable:
     @regularizer.setter
     def regularizer(self, value):
         self._regularizer = _callable_or_none("regularizer", value)
+        config._changes.count += 1
 
     @property
     def constraint(self):
@@ -215,6 +230,7 @@ class Variable:
     @constraint.setter
     def constraint(self, value):
         self._constraint = _callable_or_none("constraint", value)
+        config._changes.count += 1
 
     def __repr__(self):
         value = f", value={self._value.numpy()}" if self._value is not None and self._value.value is not None else ""

@@ -1,0 +1,1 @@
+"""Compiled kernels: faster candidates for the calls of a plan, all optional. See README.md here."""

@@ -1,0 +1,1 @@
+"""Recorded steps: see README.md here."""

@@ -1,0 +1,168 @@
+"""Functions that are recorded once for each kind of arguments and replayed from then on."""
+
+import collections
+import functools
+import os
+import threading
+import traceback
+import warnings
+
+from kerasish import config, tree
+from kerasish.backend.arrays import active
+from kerasish.backend.autodiff.op import as_tensor
+from kerasish.backend.autodiff.state import state
+from kerasish.backend.autodiff.tensor import KerasTensor, NoValueError, Tensor
+from kerasish.backend.plan.plan import Plan
+from kerasish.backend.plan.profile import profile
+from kerasish.backend.plan.record import record
+
+_MOST = 16  # plans that one function keeps
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+
+
+class RecordedFunction:
+    """What :func:`function` returns. ``plans``: those made so far, by kind of arguments.
+
+    ``fingerprint()`` gives what else a recording depends on: where that changes, the plans are made anew.
+    """
+
+    def __init__(self, f, fingerprint=None):
+        functools.update_wrapper(self, f, updated=())
+        self.f, self.fingerprint, self.plans = f, fingerprint, collections.OrderedDict()
+        self._lock, self._looked, self._depends_on = threading.RLock(), None, None
+        self._recordings, self._eager, self._quick = 0, False, {}
+
+    def __call__(self, *args):
+        quick = self._quickly(args)
+        if quick is not None:
+            return quick[1](quick[0](args[0]))
+        plan, packed, given = self._planned(args)
+        if plan is None:
+            return self.f(*given)
+        return packed(plan(given))
+
+    def _quickly(self, args):
+        """What ``_planned`` finds, for one tuple of arrays such as a batch of ``fit``: in a tenth of the time for a small step."""
+        if len(args) != 1 or type(args[0]) is not tuple or state.grad_depth or state.recording is not None or state.stateless is not None:
+            return None
+        key = [state.grad_enabled, state.autocast, state.symbolic]
+        array_types = active.xp.array_types
+        for x in args[0]:
+            if type(x) not in array_types or not x.ndim:
+                return None
+            key += (x.shape, x.dtype)
+        key = tuple(key)
+        found = self._quick.get(key) if config._changes.count == self._looked else None
+        if found is None:
+            plan, packed, _ = self._planned(args)
+            if plan is not None:
+                self._quick[key] = found = plan, packed
+        return found
+
+    def profile(self, *args, repeats=20):
+        """A :class:`~kerasish.backend.plan.profile.Profile` of the plan for these arguments; its replays change variables."""
+        plan, _, given = self._planned(args)
+        if plan is None:
+            raise ValueError(f"{_name(self.f)} is not replayed from a plan here, so there is nothing to profile.")
+        return profile(plan, given, repeats)
+
+    def _planned(self, args):
+        """The plan for these arguments, what makes its results' structure, and its arrays; or None, None and the arguments as tensors."""
+        leaves = tree.flatten(args)
+        given = [as_tensor(x) if hasattr(x, "shape") and type(x) is not Tensor else x for x in leaves]
+        if not self._eager and _replayable(given):
+            if config._changes.count != self._looked:
+                self._look()
+            kinds = [(x.shape, x.dtype) if type(x) is Tensor else x for x in given]
+            key = (*kinds, state.grad_enabled, state.autocast, _structure(args))
+            try:
+                made = self.plans.get(key) or self._make(key, tree.pack_sequence_as(args, given))
+            except TypeError as error:
+                if "unhashable" not in str(error):
+                    raise
+                made = None  # something is baked in that is no key
+            if made is not None:
+                return *made, [x.value for x in given if type(x) is Tensor]
+        return None, None, tree.pack_sequence_as(args, given)
+
+    def _look(self):
+        """Something somewhere has changed: do the plans depend on it?"""
+        count = config._changes.count
+        now = config.floatx(), config.epsilon(), config.image_data_format(), self.fingerprint() if self.fingerprint else None
+        if now != self._depends_on:
+            self.plans.clear()
+            self._quick.clear()
+            self._depends_on = now
+        self._looked = count
+
+    def _make(self, key, args):
+        """Record and bind; None where that can't be done, which is told once unless running eagerly fails as well."""
+        with self._lock:
+            if key in self.plans:
+                return self.plans[key]
+            try:
+                trace, packed = record(self.f, args)
+                made = Plan(trace), packed
+            except NoValueError as error:
+                self._eager = True
+                warnings.warn(_explained(self.f, error), stacklevel=3)
+                return None
+            self._look()
+            self.plans[key] = made
+            self._recordings += 1
+            if len(self.plans) > _MOST:
+                self.plans.popitem(last=False)
+                self._quick.clear()
+                if self._recordings == 4 * _MOST:
+                    warnings.warn(
+                        f"{_name(self.f)} has been recorded {self._recordings} times, for ever new shapes or settings. Recording takes "
+                        "longer than running eagerly: use fewer different shapes (pad the batches), or `run_eagerly=True`.", stacklevel=3,
+                    )  # fmt: skip
+            return made
+
+
+def _replayable(given):
+    """Whether a plan would do what the caller wants: not inside a recording, a tape, a stateless scope or a symbolic call."""
+    if state.recording is not None or state.stateless is not None or state.grad_depth or state.symbolic:
+        return False
+    return all(type(x) is not Tensor or x.value is not None for x in given) and not any(isinstance(x, KerasTensor) for x in given)
+
+
+def _structure(args):
+    """A key for how the arguments are nested."""
+    if isinstance(args, dict):
+        return type(args), tuple((k, _structure(v)) for k, v in args.items())
+    if isinstance(args, (tuple, list)):
+        return type(args), tuple(map(_structure, args))
+    return None
+
+
+def _name(f):
+    return getattr(f, "__qualname__", None) or repr(f)
+
+
+def _explained(f, error):
+    """Why a function runs eagerly, and the line of the user's code that is the reason."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
+    where = f' The line is {frames[-1].filename}:{frames[-1].lineno}: "{frames[-1].line}".' if frames else ""
+    return f"{_name(f)} can't be recorded and replayed, so it runs eagerly, which is slower: {error}{where}"
+
+
+def function(f):
+    """Decorator: record the function's calls of ops once for each kind of arguments, and replay them from then on.
+
+    As with ``tf.function`` and ``jax.jit``, Python runs only while recording: what it prints, appends or branches on happens
+    then and never again. Variables are read and written at each call. Arguments are structures of tensors or arrays; anything
+    else in them is part of what a recording is for. A function that wants a value in Python (``float(x)``, ``if x > 0``) runs
+    eagerly, with a warning. Inside tapes, transforms and other recordings its calls join those around it.
+
+    >>> from kerasish import Variable
+    >>> total = Variable(0.0)
+    >>> @function
+    ... def add(x):
+    ...     total.assign_add(x * 2.0)
+    ...     return total.value
+    >>> float(add(1.0)), float(add(2.0))
+    (2.0, 6.0)
+    """
+    return RecordedFunction(f)

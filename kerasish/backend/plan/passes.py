@@ -1,0 +1,96 @@
+"""Passes: small functions from a trace to a trace, which change what is computed but no result."""
+
+import numpy as np
+
+from kerasish.backend.arrays.numpy import NumpyArrays
+from kerasish.backend.plan.trace import Call, Trace
+
+_NUMPY = NumpyArrays()
+
+
+def with_calls(trace, calls):
+    """The trace with other calls."""
+    new = Trace()
+    new.__dict__.update(trace.__dict__, calls=calls)
+    return new
+
+
+def drop_unread(trace):
+    """Without calls whose outputs nobody reads."""
+    needed, calls = trace.kept(), []
+    for call in reversed(trace.calls):
+        if not needed.isdisjoint(call.outputs):
+            needed.update(call.inputs)
+            calls.append(call)
+    return with_calls(trace, calls[::-1])
+
+
+def merge_equal(trace):
+    """With one call in place of several that compute the same, and none in place of a cast to the dtype that is there already."""
+    first, same, calls = {}, {}, []
+    for call in trace.calls:
+        inputs = tuple(same.get(i, i) for i in call.inputs)
+        if call.op.name == "cast" and trace.specs[inputs[0]].dtype == call.attrs["dtype"]:
+            same[call.outputs[0]] = inputs[0]
+            continue
+        key = (call.op, inputs, frozen(call.attrs))
+        if key in first:
+            same.update(zip(call.outputs, first[key], strict=True))
+        else:
+            first[key] = call.outputs
+            calls.append(Call(call.op, inputs, call.attrs, call.outputs))
+    merged = with_calls(trace, calls)
+    merged.results = [same.get(i, i) for i in trace.results]
+    merged.writes = {v: same.get(i, i) for v, i in trace.writes.items()}
+    return merged
+
+
+def frozen(x):
+    """An attribute as a key: equal for equal values."""
+    if isinstance(x, dict):
+        return tuple((k, frozen(v)) for k, v in sorted(x.items()))
+    if isinstance(x, (tuple, list)):
+        return type(x).__name__, tuple(map(frozen, x))
+    if isinstance(x, slice):
+        return "slice", x.start, x.stop, x.step
+    if isinstance(x, float):
+        return "float", x.hex()  # 0.0 and -0.0 are not the same
+    if isinstance(x, np.ndarray):
+        return "array", x.shape, x.dtype.str, x.tobytes()
+    try:
+        hash(x)
+    except TypeError:
+        return "object", id(x)
+    return type(x).__name__, x
+
+
+def static_views(trace):
+    """Values that are views of others: value -> (root, shape, strides in bytes, offset in bytes).
+
+    An op that says it may return a view is asked, on memory that is never touched, whether it does.
+    """
+    views = {}
+    for call in trace.calls:
+        source = call.inputs[0] if call.inputs else None
+        if not getattr(call.op, "views", False) or any(i not in trace.constants for i in call.inputs[1:]) or source in trace.constants:
+            continue
+        root, shape, strides, offset = views.get(source, (source, trace.specs[source].shape, None, 0))
+        memory = np.empty(trace.specs[root].shape, trace.specs[root].numpy_dtype)
+        if not memory.size:
+            continue
+        x = memory if strides is None else np.lib.stride_tricks.as_strided(memory.reshape(-1)[offset // memory.itemsize :], shape, strides)
+        y = call.op.kernel(_NUMPY, x, *[trace.constants[i] for i in call.inputs[1:]], **call.attrs)
+        parts = y if isinstance(y, (tuple, list)) else [y]
+        if all(_within(part, memory) for part in parts):
+            for number, part in zip(call.outputs, parts, strict=True):
+                views[number] = root, part.shape, part.strides, _address(part) - _address(memory)
+    return views
+
+
+def _address(array):
+    return array.__array_interface__["data"][0]
+
+
+def _within(part, memory):
+    inside = isinstance(part, np.ndarray) and part.dtype == memory.dtype and part.size
+    return inside and 0 <= _address(part) - _address(memory) < memory.nbytes

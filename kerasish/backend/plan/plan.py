@@ -1,0 +1,261 @@
+"""A plan: a trace that has been optimised, given memory and bound to kernels, ready to be replayed.
+
+Values live in one block of memory (``memory.py``), in constants, or where variables and arguments keep theirs. What compiled
+kernels take becomes *programs*, which run without Python; every other call runs its op's own kernel between them. A variable
+is updated in its own memory where nothing reads the old value later, and at the end of the replay otherwise.
+"""
+
+import functools
+import sys
+import threading
+import time
+
+import numpy as np
+
+from kerasish.backend.arrays import active
+from kerasish.backend.autodiff.tensor import Tensor
+from kerasish.backend.kernels import native
+from kerasish.backend.plan import passes
+from kerasish.backend.plan.fuse import fuse
+from kerasish.backend.plan.memory import lay_out
+
+_LARGE = 1 << 16  # elements: larger constants that only repeat a number are not written out
+
+
+def optimised(trace):
+    """The trace after all passes."""
+    return fuse(passes.drop_unread(passes.merge_equal(passes.drop_unread(trace))), native.available())
+
+
+class Plan:
+    """What replays a trace. ``nbytes``: the memory that it takes besides variables, constants and arguments."""
+
+    def __init__(self, trace):
+        self.trace = trace = optimised(trace)
+        self.xp = active.xp
+        self.views = passes.static_views(trace)
+        self.variables = list(trace.reads)
+        self._versions = [None] * len(self.variables)
+        self._written = [v in trace.writes for v in self.variables]
+        self._lock = threading.Lock()
+        self._outside = {**dict.fromkeys(trace.arguments), **dict.fromkeys(trace.reads.values())}
+        self._updated = _updates_in_place(trace, self.views)
+        self._results = [self._updated.get(n, n) for n in trace.results]
+        self._bind()
+
+    def root(self, value):
+        """The value whose memory this one is in."""
+        value = self.views[value][0] if value in self.views else value
+        return self._updated.get(value, value)
+
+    # ---- binding
+    def _bind(self):
+        trace, xp = self.trace, self.xp
+        self.values = values = [None] * len(trace.specs)
+        for number, array in trace.constants.items():
+            values[number] = array if _is_array(array, xp) or array.size > _LARGE else xp.array(array, order="C")
+        bound = [None if self._is_view(call) else native.instructions(self, call) for call in trace.calls]
+        offsets, self.nbytes = lay_out(self._lifetimes(self._in_block(bound)))
+        block = xp.memory(self.nbytes)
+        for number, offset in offsets.items():
+            spec = trace.specs[number]
+            values[number] = block[offset : offset + spec.nbytes].view(spec.numpy_dtype).reshape(spec.shape)
+        for call in trace.calls:
+            if self._is_view(call) and all(values[n] is not None for n in call.inputs):
+                y = call.op.kernel(xp, *[values[n] for n in call.inputs], **call.attrs)
+                for number, part in zip(call.outputs, y if isinstance(y, (tuple, list)) else (y,), strict=True):
+                    values[number] = part
+        self._steps = self._make_steps(bound)
+        self._let_go = [n for n in {*self._outside, *trace.kept()} if values[n] is None]
+
+    def _is_view(self, call):
+        return bool(call.outputs) and all(n in self.views for n in call.outputs)
+
+    def _in_block(self, bound):
+        """Values that need a fixed place: what compiled kernels read or write, and what kernels with ``out`` are given."""
+        fixed = set()
+        for call, instructions in zip(self.trace.calls, bound, strict=True):
+            if instructions is not None:
+                fixed.update(map(self.root, (*call.inputs, *call.outputs)))
+            elif _gives_out(self.trace, call):
+                fixed.update(call.outputs)
+        elsewhere = (self._outside, self.trace.constants, self.views, self._updated)
+        return {n for n in fixed if not any(n in places for places in elsewhere)}
+
+    def _lifetimes(self, wanted):
+        end, lives = len(self.trace.calls), {}
+
+        def live(value, step):
+            root = self.root(value)
+            if root in wanted:
+                first, last = lives.get(root, (step, step))
+                lives[root] = min(first, step), max(last, step)
+
+        for step, call in enumerate(self.trace.calls):
+            for value in (*call.inputs, *call.outputs):
+                live(value, step)
+        for value in self.trace.kept():
+            live(value, end)
+        return {n: (self.trace.specs[n].nbytes, *life) for n, life in lives.items()}
+
+    def _make_steps(self, bound):
+        """Programs of compiled kernels, and what runs between them."""
+        last_use = {}
+        for step, call in enumerate(self.trace.calls):
+            for value in (*call.inputs, *call.outputs):
+                last_use[value] = step
+        for value in self.trace.kept():
+            last_use[value] = None
+        steps, program = [], []
+        self._programs = native.Programs(self.values)
+        needed = self._needed_arrays(bound)
+
+        def close():
+            if program:
+                steps.append(self._programs.add(*zip(*program, strict=True)))
+                program.clear()
+
+        for number, (call, instructions) in enumerate(zip(self.trace.calls, bound, strict=True)):
+            if instructions is not None:
+                program.append((call, instructions))
+                if instructions.checks:
+                    close()  # an error is told before anything else happens
+            elif not self._is_view(call) or any(n in needed and self.values[n] is None for n in call.outputs):
+                close()
+                free = {n for n in (*call.inputs, *call.outputs) if last_use[n] == number and self.values[n] is None}
+                steps.append(self._eager_step(call, free - self._outside.keys()))
+        close()
+        self._programs.finish()
+        return steps
+
+    def _needed_arrays(self, bound):
+        """Values that are wanted as arrays: by ops' own kernels, as results, for variables; views only where their views are."""
+        needed = self.trace.kept()
+        for call, instructions in reversed(list(zip(self.trace.calls, bound, strict=True))):
+            if instructions is None and (not self._is_view(call) or not needed.isdisjoint(call.outputs)):
+                needed.update(call.inputs)
+        return needed
+
+    def _eager_step(self, call, free):
+        """A call as a function without arguments that runs its op's own kernel."""
+        values, kernel, xp, attrs = self.values, call.op.kernel, self.xp, call.attrs
+        inputs, outputs = ([self._updated.get(n, n) for n in numbers] for numbers in (call.inputs, call.outputs))
+
+        def with_out():
+            out = values[outputs[0]]
+            y = kernel(xp, *[values[i] for i in inputs], out=out, **attrs)
+            if y is not out:
+                out[...] = y
+            for n in free:
+                values[n] = None
+
+        def with_outs():
+            kernel(xp, *[values[i] for i in inputs], out=tuple([values[n] for n in outputs]), **attrs)
+            for n in free:
+                values[n] = None
+
+        def without():
+            y = kernel(xp, *[values[i] for i in inputs], **attrs)
+            for n, part in zip(outputs, y if isinstance(y, (tuple, list)) else (y,), strict=True):
+                if values[n] is None:
+                    values[n] = part
+                else:
+                    values[n][...] = part
+            for n in free:
+                values[n] = None
+
+        step = without if not _gives_out(self.trace, call) else with_out if len(outputs) == 1 else with_outs
+        step.calls, step.timed = [call], functools.partial(_timed, step)
+        return step
+
+    def described(self):
+        """What runs, in order: calls, the bytes that each reads and writes, and whether compiled kernels do it."""
+        for step in self._steps:
+            for call in step.calls:
+                nbytes = sum(self.trace.specs[n].nbytes for n in (*call.inputs, *call.outputs))
+                yield call, nbytes, hasattr(step, "compiled")
+
+    # ---- replaying
+    def __call__(self, arguments, run=None):
+        """Replay on arrays, one for each argument of the trace; returns a tensor for each result. ``run(step)`` runs a step."""
+        with self._lock:
+            values, xp, trace, moving = self.values, self.xp, self.trace, self._programs.moving
+            try:
+                for number, array in zip(trace.arguments, arguments, strict=True):
+                    values[number] = array if number not in moving or _is_array(array, xp) else xp.array(array, order="C")
+                self._programs.point_to(trace.arguments, values)
+                self._hold_variables()
+                token = xp.silence()
+                try:
+                    for step in self._steps:
+                        step() if run is None else run(step)
+                finally:
+                    xp.unsilence(token)
+                results = [Tensor(xp.array(values[n]), *trace.specs[n]) for n in self._results]
+                self._write_variables()
+                return results
+            finally:
+                for number in self._let_go:
+                    values[number] = None  # so that the plan is no holder of arrays that are not its own
+
+    def _hold_variables(self):
+        """Look where variables keep their values now; see that those that will be changed are nobody else's."""
+        values, reads, xp = self.values, self.trace.reads, self.xp
+        for i, variable in enumerate(self.variables):
+            leaf = variable._value
+            array = leaf.value
+            if not _is_array(array, xp) or (
+                self._written[i] and (sys.getrefcount(leaf) > 3 or sys.getrefcount(array) > 3 or not array.flags.writeable)
+            ):
+                variable._set(Tensor(xp.array(array, order="C"), leaf.shape, leaf.dtype))
+                array = variable._value.value
+            values[reads[variable]] = array
+            if self._versions[i] != variable._version:
+                self._programs.point_to((reads[variable],), values)
+                self._versions[i] = variable._version
+
+    def _write_variables(self):
+        values, late = self.values, [(v, n) for v, n in self.trace.writes.items() if n not in self._updated]
+        taken = [values[n].copy() if self.root(n) in self._outside else values[n] for _, n in late]
+        for (variable, _), value in zip(late, taken, strict=True):
+            values[self.trace.reads[variable]][...] = value
+
+
+def _timed(step):
+    start = time.perf_counter()
+    step()
+    return [time.perf_counter() - start]
+
+
+def _is_array(x, xp):
+    """Whether kernels can read and write this in place: a scalar or an array in another order of axes can't be."""
+    return isinstance(x, xp.array_types) and not isinstance(x, np.generic) and x.flags.c_contiguous
+
+
+def _gives_out(trace, call):
+    """Whether the op's own kernel can be told where to put its results: an array, or one for each of several."""
+    return call.op.takes_out and all(trace.specs[n].numpy_dtype.kind in "biufc" for n in call.outputs)
+
+
+def _updates_in_place(trace, views):
+    """New values of variables that can be computed where the old ones are: value -> the variable's value before the step."""
+    last_read, made_by, updated = {}, {}, {}
+    for step, call in enumerate(trace.calls):
+        for i in call.inputs:
+            last_read[views[i][0] if i in views else i] = step
+        for i in call.outputs:
+            made_by[i] = step
+    for results in trace.results:
+        last_read[views[results][0] if results in views else results] = len(trace.calls)
+    for variable, new in trace.writes.items():
+        old, step = trace.reads[variable], made_by.get(new)
+        if step is None or new in views or list(trace.writes.values()).count(new) > 1:
+            continue
+        used = last_read.get(old, -1)
+        call = trace.calls[step]
+        if used < step or (used == step and getattr(call.op, "elementwise", False)):
+            updated[new] = old
+    return updated
+
+
+__all__ = ["Plan", "optimised"]

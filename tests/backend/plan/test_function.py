@@ -1,0 +1,288 @@
+"""Recorded functions do what the same code does eagerly; each trap has a test."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import kerasish as keras
+from kerasish import Variable, ops
+
+
+def test_values_and_structures_come_out_as_they_would_eagerly():
+    @keras.function
+    def f(x, more):
+        return {"sum": x + more["y"], "same": x, "constant": ops.ones((2,)), "text": "kept", "none": None}
+
+    for _ in range(2):
+        out = f(np.ones((2,), "float32"), {"y": ops.ones((2,)) * 3.0})
+        assert out["sum"].numpy().tolist() == [4.0, 4.0]
+        assert out["same"].numpy().tolist() == [1.0, 1.0]
+        assert out["constant"].numpy().tolist() == [1.0, 1.0]
+        assert out["text"] == "kept" and out["none"] is None
+    assert len(f.plans) == 1
+
+
+def test_each_shape_and_dtype_has_its_own_plan():
+    f = keras.function(lambda x: x * 2)
+    for x in (np.ones(2, "float32"), np.ones(3, "float32"), np.ones(2, "int32"), np.ones(2, "float32")):
+        y = f(x)
+        assert y.shape == x.shape and y.dtype == x.dtype.name
+    assert len(f.plans) == 3
+
+
+def test_python_values_are_part_of_what_a_recording_is_for():
+    f = keras.function(lambda x, n: x * n)
+    assert float(f(ops.ones(()), 2.0)) == 2.0
+    assert float(f(ops.ones(()), 3.0)) == 3.0  # not 2: a number is no tensor
+
+
+def test_variables_are_read_and_written_at_every_call():
+    v = Variable(1.0)
+
+    @keras.function
+    def f(x):
+        v.assign_add(x)
+        return v * 10.0
+
+    assert float(f(ops.ones(()))) == 20.0
+    assert float(f(ops.ones(()))) == 30.0
+    v.assign(5.0)  # from outside, between the calls
+    assert float(f(ops.ones(()))) == 60.0
+    assert float(v) == 6.0
+
+
+def test_a_function_sees_its_own_writes_in_their_order():
+    v = Variable([1.0, 2.0])
+
+    @keras.function
+    def f():
+        before = v.value
+        v.assign(v * 2.0)
+        between = v.value
+        v.assign(between + before)
+        return before, between
+
+    before, between = f()
+    assert (before.tolist(), between.tolist(), v.numpy().tolist()) == ([1.0, 2.0], [2.0, 4.0], [3.0, 6.0])
+    before, between = f()
+    assert (before.tolist(), between.tolist(), v.numpy().tolist()) == ([3.0, 6.0], [6.0, 12.0], [9.0, 18.0])
+
+
+def test_variables_can_swap_their_values():
+    a, b = Variable([1.0]), Variable([2.0])
+
+    @keras.function
+    def swap():
+        first = a.value
+        a.assign(b.value)
+        b.assign(first)
+
+    swap()
+    assert (float(a[0]), float(b[0])) == (2.0, 1.0)
+    swap()
+    assert (float(a[0]), float(b[0])) == (1.0, 2.0)
+
+
+def test_what_was_read_before_a_call_stays_as_it_was():
+    v = Variable(np.ones(1000, "float32"))
+    step = keras.function(lambda: v.assign_add(ops.ones(1000)))
+    step()
+    tensor, array, view = v.value, np.asarray(v), np.asarray(v.value)[:3]
+    step()
+    assert tensor.numpy()[0] == array[0] == view[0] == 2.0
+    assert v.numpy()[0] == 3.0
+
+
+def test_results_are_not_overwritten_by_the_next_call():
+    f = keras.function(lambda x: x + 1.0)
+    first = f(np.zeros(3, "float32"))
+    f(np.ones(3, "float32"))
+    assert first.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_arguments_are_not_changed_and_may_have_any_layout():
+    x = np.arange(12, dtype="float32").reshape(3, 4)
+    f = keras.function(lambda x: ops.relu(x - 5.0) @ ops.transpose(x))
+    for given in (x, x.T, x[::-1], x[:, ::2], np.asfortranarray(x)):
+        before = given.copy()
+        np.testing.assert_allclose(f(given).numpy(), np.maximum(given - 5, 0) @ given.T)
+        np.testing.assert_array_equal(given, before)
+
+
+def test_random_numbers_are_drawn_anew_and_as_eagerly():
+    seeds = keras.random.SeedGenerator(3), keras.random.SeedGenerator(3)
+    f = keras.function(lambda: keras.random.uniform((4,), seed=seeds[0]))
+    drawn = [f().tolist() for _ in range(3)]
+    assert drawn == [keras.random.uniform((4,), seed=seeds[1]).tolist() for _ in range(3)]
+    assert drawn[0] != drawn[1]
+
+
+def test_wanting_a_value_runs_eagerly_and_says_which_line():
+    def f(x):
+        if float(x) > 0:  # the line
+            return x * 2.0
+        return -x
+
+    f = keras.function(f)
+    with pytest.warns(UserWarning, match=r"runs eagerly.*test_function.py:\d+: \"if float\(x\) > 0:"):
+        assert float(f(ops.ones(()))) == 2.0
+    assert float(f(-ops.ones(()))) == 1.0  # no frozen branch, no second warning
+
+
+def test_shapes_that_depend_on_values_run_eagerly():
+    f = keras.function(lambda x: ops.nonzero(x)[0])
+    with pytest.warns(UserWarning, match="depends on a value"):
+        assert f(np.array([0, 1, 1])).tolist() == [1, 2]
+    assert f(np.array([0, 0, 1])).tolist() == [2]
+
+
+def test_an_error_is_the_users_and_leaves_everything_as_it_was():
+    v = Variable([1.0, 2.0])
+
+    @keras.function
+    def f(x):
+        v.assign(v + 1.0)
+        return v @ x
+
+    with pytest.raises(ValueError):
+        f(np.ones((3, 3), "float32"))
+    assert v.numpy().tolist() == [1.0, 2.0]
+    assert f(np.ones((2, 2), "float32")).tolist() == [5.0, 5.0]
+
+
+def test_inside_a_tape_calls_join_the_others():
+    v = Variable(3.0)
+    f = keras.function(lambda x: x * v)
+    assert float(f(ops.ones(()))) == 3.0
+    with keras.GradientTape() as tape:
+        y = f(f(ops.ones(())))
+    assert float(tape.gradient(y, v)) == 6.0
+
+
+def test_functions_nest():
+    inner = keras.function(lambda x: x + 1.0)
+    outer = keras.function(lambda x: inner(x) * inner(x))
+    assert float(outer(ops.ones(()))) == 4.0
+    assert float(outer(ops.ones(()) * 2.0)) == 9.0
+    assert not inner.plans  # it was recorded with the other
+
+
+def test_gradients_are_recorded():
+    w = Variable([1.0, 2.0])
+
+    @keras.function
+    def step(x):
+        loss = ops.sum((w * x) ** 2)
+        loss.backward()
+        gradient, w.grad = w.grad, None
+        w.assign_sub(0.1 * gradient)
+        return loss
+
+    expected = np.array([1.0, 2.0], "float32")
+    for _ in range(3):
+        step(np.ones(2, "float32"))
+        expected -= 0.2 * expected
+    np.testing.assert_allclose(w.numpy(), expected, rtol=1e-6)
+
+
+def test_gradients_that_add_up_over_steps_are_not_lost():
+    w = Variable([1.0])
+
+    @keras.function
+    def step():
+        ops.sum(w * 2.0).backward()
+
+    with pytest.warns(UserWarning, match="would keep a gradient"):
+        step()
+    step()
+    assert w.grad.tolist() == [4.0]
+
+
+def test_a_variable_made_on_the_first_call_keeps_its_value():
+    made = []
+
+    @keras.function
+    def f(x):
+        if not made:
+            made.append(Variable(1.0))
+        made[0].assign_add(x)
+        return made[0].value
+
+    assert [float(f(ops.ones(()))) for _ in range(3)] == [2.0, 3.0, 4.0]
+
+
+def test_changed_settings_are_seen():
+    f = keras.function(lambda x: x * keras.config.epsilon())
+    before = keras.config.epsilon()
+    try:
+        f(ops.ones(()))
+        keras.config.set_epsilon(0.5)
+        assert float(f(ops.ones(()))) == 0.5
+    finally:
+        keras.config.set_epsilon(before)
+
+
+def test_trainable_flags_are_seen():
+    v = Variable(2.0)
+
+    @keras.function
+    def f(x):
+        y = x * v
+        return y.requires_grad
+
+    assert f(ops.ones(())) is True
+    v.trainable = False
+    f.plans.clear()
+    assert f(ops.ones(())) is False
+
+
+def test_several_threads_may_call_at_once():
+    v = Variable(np.zeros(500, "float32"))
+    f = keras.function(lambda x: v.assign_add(x))
+    f(np.ones(500, "float32"))
+    threads = [threading.Thread(target=lambda: [f(np.ones(500, "float32")) for _ in range(50)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert v.numpy().tolist() == [201.0] * 500
+
+
+def test_different_functions_in_different_threads():
+    def work(n, out):
+        f = keras.function(lambda x: ops.sum(ops.tanh(x) * n))
+        out[n] = [float(f(np.full(1000, 0.1 * i, "float32"))) for i in range(20)]
+
+    out: dict = {}
+    threads = [threading.Thread(target=work, args=(n, out)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n in range(1, 5):
+        np.testing.assert_allclose(out[n], [1000 * n * np.tanh(0.1 * i) for i in range(20)], rtol=1e-4, atol=1e-5)
+
+
+def test_too_many_shapes_are_told_once():
+    f = keras.function(lambda x: x + 1.0)
+    with pytest.warns(UserWarning, match="recorded 64 times"):
+        for n in range(70):
+            f(np.zeros(n + 1, "float32"))
+    assert len(f.plans) == 16
+
+
+def test_zero_sizes_and_scalars():
+    f = keras.function(lambda x: (ops.sum(x), x * 2.0))
+    for shape in ((0,), (0, 3), (), (1,)):
+        total, twice = f(np.ones(shape, "float32"))
+        assert float(total) == np.ones(shape).sum() and twice.shape == shape
+
+
+def test_unusual_dtypes():
+    f = keras.function(lambda x: (x + x, ops.cast(x, "float32") * 0.5))
+    for dtype in ("bool", "uint8", "int8", "int64", "float16", "bfloat16", "float64", "complex64"):
+        x = ops.ones((3,), dtype="float32").numpy().astype(dtype) if dtype != "bfloat16" else ops.ones((3,), dtype="bfloat16")
+        eager = f.f(ops.convert_to_tensor(x))
+        for mine, theirs in zip(f(x), eager, strict=True):
+            assert mine.dtype == theirs.dtype and np.array_equal(mine.numpy(), theirs.numpy())
