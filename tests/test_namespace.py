@@ -9,7 +9,8 @@ import kerasish
 
 NAMESPACES = [
     "", "activations", "backend", "callbacks", "config", "constraints", "dtype_policies", "initializers", "layers", "losses",
-    "metrics", "models", "ops", "optimizers", "optimizers.schedules", "random", "regularizers", "saving", "tree", "utils",
+    "metrics", "models", "ops", "ops.image", "ops.linalg", "ops.nn", "ops.numpy", "optimizers", "optimizers.schedules", "random",
+    "regularizers", "saving", "tree", "utils",
 ]  # fmt: skip
 
 # what kerasish has beyond Keras
@@ -59,3 +60,10 @@ def parameters(symbol):
 
 def plain(default):
     return default if isinstance(default, (int, float, str, bool, tuple, list, type(None))) else str(type(default).__name__)
+
+
+@pytest.mark.parametrize("name", ["ops.linalg", "ops.nn", "ops.numpy"])
+def test_families_of_ops_have_all_of_keras_names(name):
+    ours, theirs = walk(name)
+    assert set(ours.__all__) == {n for n in dir(theirs) if not n.startswith("_")}
+    assert all(getattr(ours, n) is getattr(kerasish.ops, n) for n in ours.__all__)

@@ -17,7 +17,7 @@ from kerasish.backend.autodiff.op import add, as_tensor
 from kerasish.backend.autodiff.shapes import same
 from kerasish.ops.activation import nn_composite, nn_op, plain_softmax
 from kerasish.ops.elementwise import choose, logical_and
-from kerasish.ops.linalg import matmul
+from kerasish.ops.products import matmul
 from kerasish.ops.reduction import sum
 from kerasish.ops.shaping import repeat, transpose
 
@@ -90,13 +90,13 @@ def _parts(xp, weights, mask):
 
 
 @nn_op(_attended, _gradients, _attention_dtypes)
-def _attention(xp, query, key, value, mask, scale=1.0):
+def _attention(xp, query, key, value, mask, scale=1.0, out=None):
     """``softmax(query @ key * scale) @ value`` for each head, and the softmax. ``query``: (batch, queries, heads, size), ``key`` and
     ``value``: (batch, keys, heads, size). ``mask``: of a rank up to 4, (batch, heads, queries, keys), or 0 for none.
     """
     (batch, queries, heads, _), keys = query.shape, key.shape[1]
-    weights = xp.empty((batch, heads, queries, keys), query.dtype)
-    y = xp.empty((batch, queries, heads, value.shape[3]), query.dtype)
+    shapes_of = (batch, queries, heads, value.shape[3]), (batch, heads, queries, keys)
+    y, weights = out or (xp.empty(shape, query.dtype) for shape in shapes_of)
     q, k, v, by_heads = _by_heads(query * scale), key.transpose(0, 2, 3, 1), _by_heads(value), _by_heads(y)
     for part, seen in _parts(xp, weights, mask):
         p = weights[part]
@@ -106,7 +106,7 @@ def _attention(xp, query, key, value, mask, scale=1.0):
         if keys:
             p -= p.max(axis=-1, keepdims=True)
         xp.exp(p, out=p)
-        p *= 1 / p.sum(axis=-1, keepdims=True)
+        p *= 1 / xp.sum(p, axis=(-1,), keepdims=True)
         xp.matmul(p, v[part], out=by_heads[part])
     return y, weights
 
@@ -129,24 +129,25 @@ def _second_order(h, y, g, query, key, value, mask, attended, weights, scale):
     _second_order,
     lambda dtypes, attrs: ((None,) * len(dtypes), dtypes[0]),
 )
-def _attention_gradient(xp, g, query, key, value, mask, attended, weights, scale=1.0):
+def _attention_gradient(xp, g, query, key, value, mask, attended, weights, scale=1.0, out=None):
     """Gradients of the query, the key and the value, from that of the result ``attended`` and the ``weights``."""
-    results = [xp.empty(x.shape, x.dtype) for x in (query, key, value)]
+    results = out or tuple(xp.empty(x.shape, x.dtype) for x in (query, key, value))
     q, k, v, dq, dk, dv, g_heads = map(_by_heads, (query, key, value, *results, g))
     scaled = g * scale
     mean, scaled = (scaled * attended).sum(axis=-1), _by_heads(scaled)
     mean = mean.transpose(0, 2, 1)[..., None]
+    slopes = None  # one array for all parts
     for part, seen in _parts(xp, weights, mask):
         p = weights[part]
         xp.matmul(p.swapaxes(2, 3), g_heads[part], out=dv[part])
-        slopes = xp.matmul(scaled[part], v[part].swapaxes(2, 3))
+        slopes = xp.matmul(scaled[part], v[part].swapaxes(2, 3), out=slopes if slopes is not None and slopes.shape == p.shape else None)
         slopes -= mean[part]
         slopes *= p
         if seen is not None:
             slopes *= seen
         xp.matmul(slopes, k[part], out=dq[part])
         xp.matmul(slopes.swapaxes(2, 3), q[part], out=dk[part])
-    return tuple(results)
+    return results
 
 
 def _one_op(query, key, value, mask, scale, is_causal):

@@ -16,17 +16,18 @@ import numpy as np
 
 from kerasish import tree
 from kerasish.backend.autodiff import gradient
+from kerasish.backend.autodiff.dtypes import differentiable
 from kerasish.backend.autodiff.op import as_tensor, composite, op
 from kerasish.backend.autodiff.state import state
 from kerasish.backend.autodiff.tensor import NoValueError, Tensor
 from kerasish.ops import parts
 from kerasish.ops.core import cast
-from kerasish.ops.creation import arange
+from kerasish.ops.creation import arange, zeros_like
 from kerasish.ops.elementwise import choose
 from kerasish.ops.parts import as_tensors
 from kerasish.ops.shaping import broadcast_to, concatenate, expand_dims, flip, reshape, stack, unstack
 
-__all__ = ["associative_scan", "cond", "fori_loop", "map", "scan", "switch", "vectorize", "vectorized_map", "while_loop"]
+__all__ = ["associative_scan", "cond", "fori_loop", "jvp", "map", "scan", "switch", "vectorize", "vectorized_map", "while_loop"]
 
 _FEW = 3  # turns that a recording holds one by one
 
@@ -327,6 +328,56 @@ def _interleaved(even, odd, axis):
     if even.shape[axis] == n:
         return joined
     return concatenate([joined, even[(builtins.slice(None),) * axis + (builtins.slice(n, None),)]], axis)
+
+
+# ---- derivatives along a direction
+def _directions(primals, tangents):
+    """Both as tensors, fresh ones of the first; ValueError where they don't fit."""
+    primals = [tree.map_structure(lambda x: gradient.identity(as_tensor(x)), x) for x in primals]
+    tangents = [tree.map_structure(as_tensor, x) for x in tangents]
+    xs, vs = tree.flatten(primals), tree.flatten(tangents)
+    if len(xs) != len(vs) or any(x.shape != v.shape for x, v in zip(xs, vs, strict=True)):
+        raise ValueError(
+            f"jvp: `tangents` must have the structure and the shapes of `primals`. Received shapes {[v.shape for v in vs]} and "
+            f"{[x.shape for x in xs]}"
+        )
+    return primals, [as_tensor(v, x.dtype) for v, x in zip(vs, xs, strict=True)]
+
+
+@composite(module="ops.linalg", class_name="JVP", inputs=["fun", "primals", "tangents"])
+def jvp(fun, primals, tangents, has_aux=False):
+    """Value of a function and its derivative along a direction: ``(fun(*primals), tangents_out)`` (``keras.ops.jvp``).
+
+    ``primals`` and ``tangents``: lists or tuples of arguments, tensors or structures of them. With ``has_aux`` the function returns a
+    pair, of which the second part is handed back third. Two walks backwards make one forwards: what a walk gives is linear in the
+    weights of the outputs, so that its slope by them is the derivative.
+
+    >>> [float(y) for y in jvp(lambda x: x * x, [3.0], [1.0])]
+    [9.0, 6.0]
+    """
+    if not isinstance(primals, (list, tuple)) or not isinstance(tangents, (list, tuple)):
+        raise TypeError(f"jvp: `primals` and `tangents` must be lists or tuples. Received: {type(primals)} and {type(tangents)}")
+    xs, directions = _directions(primals, tangents)
+    with gradient.GradientTape() as outer:
+        with gradient.GradientTape() as inner:
+            inner.watch(xs)
+            result = fun(*xs)
+        out, aux = result if has_aux else (result, None)
+        out = as_tensors(out)
+        targets = [y for y in tree.flatten(out) if differentiable(y.dtype)]
+        weights = [gradient.stop_gradient(y) for y in targets]  # their values make no difference
+        outer.watch(weights)
+        slopes = tree.flatten(inner.gradient(targets, xs, weights))
+    pairs = [(slope, v) for slope, v in zip(slopes, directions, strict=True) if slope is not None]
+    found = outer.gradient([slope for slope, _ in pairs], weights, [v for _, v in pairs])
+    found = iter(zip(weights, found, strict=True))
+
+    def tangent(y):
+        weight, slope = next(found) if differentiable(y.dtype) else (y, None)
+        return zeros_like(weight) if slope is None else slope
+
+    tangents_out = tree.map_structure(tangent, out)
+    return (out, tangents_out, aux) if has_aux else (out, tangents_out)
 
 
 # ---- functions of scalars, or of small tensors, on larger ones

@@ -51,9 +51,7 @@ def _wins(xp, x1, x2):
 
 @op(same, [None])
 def _slope_of_absolute(xp, x):
-    """1 from 0 upwards, -1 below, as in JAX; for complex numbers their direction, mirrored."""
-    if x.dtype.kind == "c":
-        return xp.conjugate(xp.sign(x))
+    """1 from 0 upwards, -1 below, as in JAX."""
     y = (x >= 0).astype(x.dtype)
     y *= 2
     y -= 1
@@ -200,7 +198,12 @@ def reciprocal(xp, x, out=None):
     return xp.reciprocal(x, out=out)
 
 
-@op(same, [lambda g, y, x: g * _slope_of_absolute(x)], magnitude)
+def _absolute_gradient(g, y, x):
+    """Of complex numbers their direction, mirrored."""
+    return g * (divide_no_nan(conjugate(x), y) if "complex" in x.dtype else _slope_of_absolute(x))
+
+
+@op(same, [_absolute_gradient], magnitude)
 def absolute(xp, x, out=None):
     """The number without its sign; of complex numbers the length (``keras.ops.absolute``).
 
@@ -1017,7 +1020,7 @@ def real(xp, x):
     return xp.real(x)
 
 
-@op(same, [lambda g, y, x: g * -1j if "complex" in x.dtype else None], magnitude)
+@op(same, [lambda g, y, x: g * -1j if "complex" in x.dtype else None], magnitude, views=True)
 def imag(xp, x):
     """Imaginary part (``keras.ops.imag``).
 

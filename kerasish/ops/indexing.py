@@ -196,11 +196,13 @@ def _take(xp, x, indices, axis=0):
     [lambda g, y, values, indices, shape, axis: _take(g, indices, axis=axis), None],
     keep,
 )
-def _add_at(xp, values, indices, shape, axis=0):
+def _add_at(xp, values, indices, shape, axis=0, out=None):
     """Zeros of the given shape with ``values`` added at ``indices`` of the axis: what take's gradient is."""
-    y = xp.zeros((shape[axis], *shape[:axis], *shape[axis + 1 :]), dtype=values.dtype)
+    y = xp.empty(shape, values.dtype) if out is None else out
+    y[...] = 0
     rows = xp.moveaxis(values.reshape(shape[:axis] + (indices.size,) + shape[axis + 1 :]), axis, 0)
-    return xp.moveaxis(xp.scatter_add(y, indices.reshape(-1), rows), 0, axis)
+    xp.scatter_add(xp.moveaxis(y, axis, 0), indices.reshape(-1), rows)
+    return y
 
 
 @composite(inputs=["x", "indices"])

@@ -9,7 +9,7 @@ from kerasish.backend.autodiff.shapes import broadcast, normalize_axes, reduced
 from kerasish.config import epsilon as default_epsilon
 from kerasish.ops.activation import nn_composite, nn_op
 from kerasish.ops.elementwise import maximum, rsqrt, square
-from kerasish.ops.linalg import norm
+from kerasish.ops.products import norm
 from kerasish.ops.reduction import mean, sum
 from kerasish.ops.shaping import expand_dims, reshape
 

@@ -6,7 +6,7 @@ from kerasish.backend.autodiff.dtypes import standardize_dtype
 from kerasish.backend.autodiff.op import cast
 from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
 from kerasish.backend.autodiff.variable import Variable
-from kerasish.ops import elementwise, indexing, linalg, reduction, shaping
+from kerasish.ops import elementwise, indexing, products, reduction, shaping
 
 _OPERANDS = (Tensor, Variable, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
 
@@ -36,7 +36,7 @@ _ARITHMETIC = {
     "floordiv": elementwise.floor_divide,
     "mod": elementwise.mod,
     "pow": elementwise.power,
-    "matmul": linalg.matmul,
+    "matmul": products.matmul,
     "lshift": elementwise.left_shift,
     "rshift": elementwise.right_shift,
     "and": elementwise.bitwise_and,
@@ -128,7 +128,7 @@ Tensor.T = property(lambda self: shaping.transpose(self))
 _UFUNCS = {
     np.add: elementwise.add, np.subtract: elementwise.subtract, np.multiply: elementwise.multiply,
     np.true_divide: elementwise.true_divide, np.floor_divide: elementwise.floor_divide, np.mod: elementwise.mod,
-    np.power: elementwise.power, np.matmul: linalg.matmul, np.less: elementwise.less, np.less_equal: elementwise.less_equal,
+    np.power: elementwise.power, np.matmul: products.matmul, np.less: elementwise.less, np.less_equal: elementwise.less_equal,
     np.greater: elementwise.greater, np.greater_equal: elementwise.greater_equal, np.equal: elementwise.equal,
     np.not_equal: elementwise.not_equal, np.bitwise_and: elementwise.bitwise_and, np.bitwise_or: elementwise.bitwise_or,
     np.bitwise_xor: elementwise.bitwise_xor, np.divmod: _OTHERS["divmod"],

@@ -23,7 +23,7 @@ from kerasish.backend.autodiff.op import add
 from kerasish.ops.activation import nn_op, sigmoid
 from kerasish.ops.control import scan
 from kerasish.ops.elementwise import choose, tanh
-from kerasish.ops.linalg import matmul
+from kerasish.ops.products import matmul
 from kerasish.ops.reduction import sum
 from kerasish.ops.shaping import expand_dims, flip, split, transpose
 
@@ -31,9 +31,10 @@ __all__: list[str] = []
 
 
 # ---- one step, in ops
-def lstm_step(x, h, c, recurrent, activation=tanh, gate=sigmoid):
-    """New ``h`` and ``c`` (S. Hochreiter, J. Schmidhuber 1997). ``x``: inputs times the kernel; ``recurrent(h)``: ``h`` times its."""
-    i, f, new, o = split(x + recurrent(h), 4, axis=-1)
+def lstm_step(x, h, c, recurrent, activation=tanh, gate=sigmoid, axis=-1):
+    """New ``h`` and ``c`` (S. Hochreiter, J. Schmidhuber 1997). ``x``: inputs times the kernel; ``recurrent(h)``: ``h`` times its.
+    The gates lie side by side along ``axis``."""
+    i, f, new, o = split(x + recurrent(h), 4, axis=axis)
     c = gate(f) * c + gate(i) * activation(new)
     return gate(o) * activation(c), c
 

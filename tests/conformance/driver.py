@@ -2,14 +2,16 @@
 
 A row names a public symbol and gives cases for it: arguments, of which ``A(...)`` describes a random array. ``test_ops.py``
 turns each row into tests: value against real Keras (or a reference of the row's own), gradients to order 2 against finite
-differences, shapes and dtypes from shapes alone (None batch included), other dtypes, non-contiguous and empty input, and the
-same values on strict arrays.
+differences, shapes and dtypes from shapes alone (None batch included), other dtypes, non-contiguous and empty input, the same
+values on strict arrays, and the same values and gradients from a plan, NaN and infinities among the inputs included.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
 import typing
+import warnings
 import zlib
 
 import numpy as np
@@ -72,6 +74,7 @@ class Row:
     zero_size: bool = False
     nodtype: bool = False
     strict: bool = True
+    special: bool = True  # NaN and infinities among the inputs give the same in a plan
 
 
 def row(name, *cases, **options):
@@ -201,6 +204,60 @@ def check_strict(row, case):
     finally:
         arrays.use(before)
     close(ours, expected, row.tol, f"{row.name} on strict arrays")
+
+
+_SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-39)
+
+
+def with_special_values(a, i):
+    """An array with NaN, infinities and the like in some places."""
+    x = a.make(i)
+    if a.is_float and x.size:
+        places = np.random.default_rng(i).integers(0, x.size, len(_SPECIAL))
+        x.reshape(-1)[places] = np.array(_SPECIAL, x.dtype)
+    return x
+
+
+def check_plan(row, case, special=False):
+    """A recorded call gives what an eager one gives: values, gradients where there are any, errors."""
+    function = lookup(kerasish, row.name)
+    xs = [with_special_values(a, i) if special else a.make(i) for i, a in enumerate(arrays_of(case))]
+    wanted = [i for i, a in enumerate(arrays_of(case)) if a.is_float] if row.grad and not special else []
+
+    def run(*xs):
+        with kerasish.GradientTape() if wanted else contextlib.nullcontext() as tape:
+            if wanted:
+                tape.watch([xs[i] for i in wanted])
+            args, kwargs = build(case, lambda a, i: xs[i])
+            outputs = function(*args, **kwargs)
+            total = 0.0
+            for k, y in enumerate(tree.flatten(outputs)):
+                if wanted and isinstance(y, Tensor) and "float" in y.dtype:
+                    total = total + kerasish.ops.sum(y * np.random.default_rng(k).uniform(0.5, 1.5, y.shape).astype("float32"))
+        slopes = tape.gradient(total, [xs[i] for i in wanted]) if isinstance(total, Tensor) else []
+        return outputs, slopes
+
+    def outcome(f):
+        try:
+            return [None if y is None else np.asarray(y) for y in tree.flatten(f(*map(Tensor, xs)))]
+        except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+            return type(error)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*runs eagerly.*")  # a shape or a branch that depends on values
+        eager, plan = outcome(run), outcome(kerasish.function(run))
+    if isinstance(eager, type) or isinstance(plan, type):
+        assert eager is plan, f"{row.name}: eagerly {eager}, in a plan {plan}"
+        return
+    for a, b in zip(plan, eager, strict=True):
+        if b is None or b.dtype.kind in "USO":
+            assert a is b or (a == b).all()
+            continue
+        assert a.shape == b.shape and a.dtype == b.dtype, f"{row.name}: {a.shape}, {a.dtype} in a plan, {b.shape}, {b.dtype} eagerly"
+        finite = np.abs(b[np.isfinite(b)])
+        scale = max(0.1, float(finite.max())) if finite.size and b.dtype.kind in "fc" else 1.0
+        with np.errstate(all="ignore"):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6 * scale, err_msg=f"{row.name} in a plan")
 
 
 def scalar_function(row, case):

@@ -50,6 +50,16 @@ def test_strict_arrays(row, case):
     driver.check_strict(row, case)
 
 
+@pairs(lambda row, case: driver.arrays_of(case))
+def test_plan(row, case):
+    driver.check_plan(row, case)
+
+
+@pairs(lambda row, case: row.special and any(a.is_float for a in driver.arrays_of(case)))
+def test_plan_with_special_values(row, case):
+    driver.check_plan(row, case, special=True)
+
+
 def differentiable(row, case):
     return row.grad and any(a.is_float for a in driver.arrays_of(case))
 

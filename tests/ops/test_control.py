@@ -117,3 +117,31 @@ def test_vectorize_of_scalars():
 def test_errors_say_what_was_wrong(function, error, message):
     with pytest.raises(error, match=message):
         function()
+
+
+# ---- derivatives along a direction
+def test_jvp_of_structures():
+    def f(pair, y):
+        return {"product": pair[0] * y, "count": ops.size(y), "constant": Tensor([1.0])}, "aux"
+
+    out, slopes, aux = ops.jvp(f, ([2.0, 3.0], 4.0), ([1.0, 0.0], 0.5), has_aux=True)
+    assert aux == "aux" and float(out["product"]) == 8.0
+    assert float(slopes["product"]) == 1.0 * 4.0 + 2.0 * 0.5
+    assert slopes["constant"].tolist() == [0.0]
+
+
+def test_jvp_nests_with_itself_and_with_grad():
+    def slope(x):
+        return ops.jvp(lambda x: x**4.0, (x,), (1.0,))[1]
+
+    assert float(ops.jvp(slope, (2.0,), (1.0,))[1]) == 48.0
+    assert float(grad(slope)(Tensor(2.0))) == 48.0
+    assert float(slope(Tensor(2.0))) == 32.0
+    assert float(ops.jvp(lambda x: grad(lambda x: x**4.0)(x), (2.0,), (1.0,))[1]) == 48.0
+
+
+def test_jvp_wants_directions_that_fit():
+    with pytest.raises(ValueError, match="shapes"):
+        ops.jvp(ops.sin, ([1.0, 2.0],), (1.0,))
+    with pytest.raises(TypeError, match="lists or tuples"):
+        ops.jvp(ops.sin, 1.0, 1.0)

@@ -17,7 +17,7 @@ from kerasish.backend.kernels.candidates import Buffer, Request, Scratch
 from kerasish.backend.kernels.compile import assembly, compiled, target
 from kerasish.backend.kernels.emit import f32
 from kerasish.backend.kernels.threads import Pool
-from kerasish.ops.linalg import matmul
+from kerasish.ops.products import matmul
 
 XP = NumpyArrays()
 
