@@ -135,10 +135,13 @@ def serialize(activation):
     """
     if not callable(activation):
         raise ValueError(f"Cannot serialize {activation!r}: an activation must be callable.")
+    return built_in_name(activation) or serialize_keras_object(activation)
+
+
+def built_in_name(activation):
+    """The name of an activation that is one of this module's, or the op of that name; else None."""
     name = getattr(activation, "__name__", None)
-    if name in _BY_NAME and activation in (_BY_NAME[name], getattr(ops, name, None)):
-        return name
-    return serialize_keras_object(activation)
+    return name if name in _BY_NAME and activation in (_BY_NAME[name], getattr(ops, name, None)) else None
 
 
 def deserialize(config, custom_objects=None):

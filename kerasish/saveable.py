@@ -283,7 +283,8 @@ def _constructor(cls):
         try:
             values = signature.bind(*args, **kwargs)
         except TypeError as e:
-            raise TypeError(f"{cls.__name__}: {e}. Expected {cls.__name__}{signature}") from None
+            name = type(self).__name__
+            raise TypeError(f"{name}: {e}. Expected {name}{signature}") from None
         values.apply_defaults()
         values = values.arguments
         self._init_base(**values.pop("kwargs", {}), **{name: values.pop(name) for name in for_base})

@@ -22,6 +22,7 @@ from kerasish.layers.conv import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
+from kerasish.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from kerasish.layers.core import (
     Dense,
     EinsumDense,
@@ -94,6 +95,41 @@ from kerasish.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from kerasish.layers.preprocessing.audio import MelSpectrogram, STFTSpectrogram
+from kerasish.layers.preprocessing.color import (
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomColorJitter,
+    RandomContrast,
+    RandomGaussianBlur,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomPosterization,
+    RandomSaturation,
+    RandomSharpness,
+    Solarization,
+)
+from kerasish.layers.preprocessing.contrast import AutoContrast, ContrastLimitedAdaptiveHistogramEqualization, Equalization
+from kerasish.layers.preprocessing.encoding import CategoryEncoding
+from kerasish.layers.preprocessing.geometry import (
+    RandomElasticTransform,
+    RandomErasing,
+    RandomFlip,
+    RandomPerspective,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
+from kerasish.layers.preprocessing.hashing import HashedCrossing, Hashing
+from kerasish.layers.preprocessing.lookup import IntegerLookup, StringLookup
+from kerasish.layers.preprocessing.mixing import CutMix, MixUp
+from kerasish.layers.preprocessing.numerical import Discretization, Normalization
+from kerasish.layers.preprocessing.pipeline import Pipeline
+from kerasish.layers.preprocessing.policies import AugMix, RandAugment
+from kerasish.layers.preprocessing.scaling import CenterCrop, MaxNumBoundingBoxes, RandomCrop, Rescaling, Resizing
+from kerasish.layers.preprocessing.text import TextVectorization
 from kerasish.layers.regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -148,6 +184,16 @@ __all__ = [
     "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D",
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "MaxPool1D", "MaxPool2D", "MaxPool3D",
     "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
+    # preprocessing: color
+    "AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Equalization", "MixUp", "RandAugment",
+    "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomGaussianBlur", "RandomGrayscale",
+    "RandomHue", "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness", "Solarization",
+    # preprocessing: geometry, pipeline, scaling
+    "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomPerspective", "RandomRotation", "RandomShear",
+    "RandomTranslation", "RandomZoom", "Pipeline", "CenterCrop", "MaxNumBoundingBoxes", "RandomCrop", "Rescaling", "Resizing",
+    # preprocessing of numbers, categories, text and sound
+    "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup", "MelSpectrogram", "Normalization",
+    "STFTSpectrogram", "StringLookup", "TextVectorization",
     # regularization
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D",
     "SpatialDropout2D", "SpatialDropout3D",
@@ -155,7 +201,23 @@ __all__ = [
     "Cropping1D", "Cropping2D", "Cropping3D", "Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D", "UpSampling2D",
     "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
     # rnn
-    "GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells",
+    "GRU", "LSTM", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRUCell", "LSTMCell", "SimpleRNN", "SimpleRNNCell",
+    "StackedRNNCells",
     # wrappers
     "Bidirectional", "TimeDistributed",
 ]  # fmt: skip
+
+_INSTEAD = {  # of the layers that run another framework's code
+    "FlaxLayer": "write the module's computation with `keras.ops` in a Layer of your own, and copy its weights with `set_weights`",
+    "JaxLayer": "write the function with `keras.ops` in the `call` of a Layer of your own",
+    "TFSMLayer": "save the model as a `.keras` file instead of a SavedModel, and load that with `keras.saving.load_model`",
+    "TorchModuleWrapper": "make the module of this namespace's layers, and copy its weights with `set_weights`",
+}
+
+
+def __getattr__(name):
+    if name in _INSTEAD:
+        raise AttributeError(
+            f"keras.layers.{name} is not there: it runs another framework's code, and kerasish runs without one. You can {_INSTEAD[name]}."
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,23 @@ from kerasish.layers.lora import LoraLayer, adaptable
 from kerasish.regularizers import Regularizer
 
 
-class _BaseConv(Layer):
+def check_windows(layer, paddings):
+    """Make tuples of a layer's sizes; ValueError for those, ``filters`` and ``padding`` that make no sense."""
+    for name in ("kernel_size", "strides", "dilation_rate"):
+        setattr(layer, name, standardize_tuple(getattr(layer, name), layer.rank, name))
+    layer.padding = str(layer.padding).lower()
+    if layer.padding not in paddings:
+        raise ValueError(f"The `padding` argument must be one of {paddings}. Received: padding={layer.padding}")
+    if layer.filters is not None and layer.filters <= 0:
+        raise ValueError(f"Invalid value for argument `filters`. Expected a strictly positive value. Received filters={layer.filters}.")
+    if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
+        raise ValueError(
+            "`strides > 1` not supported in conjunction with `dilation_rate > 1`. "
+            f"Received: strides={layer.strides} and dilation_rate={layer.dilation_rate}"
+        )
+
+
+class BaseConv(Layer):
     """What all convolutions share: how windows move, the bias and the activation. ``rank`` axes lie between batch and channels."""
 
     rank = None
@@ -22,25 +38,13 @@ class _BaseConv(Layer):
 
     def check(self):
         super().check()
-        self.kernel_size = standardize_tuple(self.kernel_size, self.rank, "kernel_size")
-        self.strides = standardize_tuple(self.strides, self.rank, "strides")
-        self.dilation_rate = standardize_tuple(self.dilation_rate, self.rank, "dilation_rate")
-        self.padding = str(self.padding).lower()
-        if self.padding not in self._paddings:
-            raise ValueError(f"The `padding` argument must be one of {self._paddings}. Received: padding={self.padding}")
-        if self.filters is not None and self.filters <= 0:
-            raise ValueError(f"Invalid value for argument `filters`. Expected a strictly positive value. Received filters={self.filters}.")
+        check_windows(self, self._paddings)
         if self.groups <= 0:
             raise ValueError(f"The number of groups must be a positive integer. Received: groups={self.groups}.")
         if self.filters is not None and self.filters % self.groups:
             raise ValueError(
                 "The number of filters must be evenly divisible by the number of groups. "
                 f"Received: groups={self.groups}, filters={self.filters}."
-            )
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ValueError(
-                "`strides > 1` not supported in conjunction with `dilation_rate > 1`. "
-                f"Received: strides={self.strides} and dilation_rate={self.dilation_rate}"
             )
         self.input_spec = InputSpec(min_ndim=self.rank + 2)
 
@@ -82,7 +86,7 @@ class _BaseConv(Layer):
 
 
 # ---- plain
-class _Conv(_BaseConv, LoraLayer):
+class _Conv(BaseConv, LoraLayer):
     filters: int
     kernel_size: tuple
     strides: tuple = 1
@@ -156,7 +160,7 @@ class Conv3D(_Conv):
 
 
 # ---- transposed
-class _ConvTranspose(_BaseConv):
+class _ConvTranspose(BaseConv):
     filters: int
     kernel_size: tuple
     strides: tuple = 1
@@ -238,7 +242,7 @@ class Conv3DTranspose(_ConvTranspose):
 
 
 # ---- depthwise and separable
-class _DepthwiseConv(_BaseConv):
+class _DepthwiseConv(BaseConv):
     kernel_size: tuple
     strides: tuple = 1
     padding: str = "valid"
@@ -297,7 +301,7 @@ class DepthwiseConv2D(_DepthwiseConv):
     dilation_rate: tuple = (1, 1)
 
 
-class _SeparableConv(_BaseConv):
+class _SeparableConv(BaseConv):
     filters: int
     kernel_size: tuple
     strides: tuple = 1

@@ -16,7 +16,7 @@ from kerasish.backend.autodiff.symbolic import (
     default,
     is_default,
 )
-from kerasish.backend.autodiff.tensor import KerasTensor, Tensor, is_tensor, standardize_shape
+from kerasish.backend.autodiff.tensor import KerasTensor, NoValueError, Tensor, is_tensor, standardize_shape
 from kerasish.backend.autodiff.variable import Variable, initialize_all_variables
 from kerasish.backend.random import SeedGenerator
 from kerasish.dtype_policies import DTypePolicyMap
@@ -564,6 +564,8 @@ class Layer(Operation):
                 if state.stateless.collect_losses:
                     state.stateless.add_loss(value)
                     _losses_by_layer(state.stateless).setdefault(id(self), []).append(value)
+            elif state.recording is not None and state.recording.outer is not None:
+                raise NoValueError(f"Layer '{self.name}' can't add a loss inside a recorded branch or loop: the step around can't see it.")
             else:
                 self._losses.append(value)
 

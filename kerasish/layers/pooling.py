@@ -7,7 +7,7 @@ from kerasish.layers.layer import Layer
 from kerasish.saveable import ForBase
 
 
-class _Pooling(Layer):
+class BasePooling(Layer):
     """Windows of ``pool_size`` moved by ``strides`` (``pool_size`` if None); ``_pool`` is the op."""
 
     built = True
@@ -31,7 +31,7 @@ class _Pooling(Layer):
         return type(self)._pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
-class MaxPooling1D(_Pooling):
+class MaxPooling1D(BasePooling):
     """The largest of each window of steps (``keras.layers.MaxPooling1D``).
 
     >>> MaxPooling1D(2)(ops.ones((2, 8, 3))).shape
@@ -42,7 +42,7 @@ class MaxPooling1D(_Pooling):
     pool_size: tuple = 2
 
 
-class MaxPooling2D(_Pooling):
+class MaxPooling2D(BasePooling):
     """The largest of each window of an image (``keras.layers.MaxPooling2D``).
 
     >>> MaxPooling2D()(ops.ones((2, 8, 8, 3))).shape
@@ -53,7 +53,7 @@ class MaxPooling2D(_Pooling):
     pool_size: tuple = (2, 2)
 
 
-class MaxPooling3D(_Pooling):
+class MaxPooling3D(BasePooling):
     """The largest of each window of a volume (``keras.layers.MaxPooling3D``).
 
     >>> MaxPooling3D()(ops.ones((1, 4, 4, 4, 2))).shape
@@ -64,7 +64,7 @@ class MaxPooling3D(_Pooling):
     pool_size: tuple = (2, 2, 2)
 
 
-class AveragePooling1D(_Pooling):
+class AveragePooling1D(BasePooling):
     """The mean of each window of steps (``keras.layers.AveragePooling1D``).
 
     >>> AveragePooling1D(2)(ops.array([[[1.0], [3.0]]])).tolist()
@@ -74,7 +74,7 @@ class AveragePooling1D(_Pooling):
     rank, _pool = 1, ops.average_pool
 
 
-class AveragePooling2D(_Pooling):
+class AveragePooling2D(BasePooling):
     """The mean of each window of an image (``keras.layers.AveragePooling2D``).
 
     >>> AveragePooling2D(2, padding="same")(ops.ones((2, 5, 5, 3))).shape
@@ -84,7 +84,7 @@ class AveragePooling2D(_Pooling):
     rank, _pool = 2, ops.average_pool
 
 
-class AveragePooling3D(_Pooling):
+class AveragePooling3D(BasePooling):
     """The mean of each window of a volume (``keras.layers.AveragePooling3D``).
 
     >>> AveragePooling3D(2)(ops.ones((1, 4, 4, 4, 2))).shape
@@ -95,7 +95,7 @@ class AveragePooling3D(_Pooling):
 
 
 # ---- over everything
-class _GlobalPooling(Layer):
+class GlobalPooling(Layer):
     built = True
     rank = None
     data_format: DataFormat = None
@@ -111,12 +111,12 @@ class _GlobalPooling(Layer):
         return tuple(range(first, first + self.rank))
 
 
-class _GlobalMax(_GlobalPooling):
+class _GlobalMax(GlobalPooling):
     def call(self, inputs):
         return ops.max(inputs, axis=self._axes, keepdims=self.keepdims)
 
 
-class _GlobalAverage(_GlobalPooling):
+class _GlobalAverage(GlobalPooling):
     def call(self, inputs):
         return ops.mean(inputs, axis=self._axes, keepdims=self.keepdims)
 

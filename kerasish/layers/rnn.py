@@ -16,16 +16,16 @@ from kerasish.tracking import no_tracking
 
 
 # ---- cells
-def _product(kernel, masks=None):
-    """Function ``x -> x @ kernel``, of a kernel that is read once. ``masks``: what ``x`` is multiplied by first, one for each
-    gate where it is a list."""
+def product(kernel, masks=None, times=ops.matmul, axis=-1):
+    """Function ``x -> times(x, kernel)``, of a kernel that is read once. ``masks``: what ``x`` is multiplied by first, one for
+    each gate where it is a list: then their products lie side by side along ``axis``."""
     kernel = ops.convert_to_tensor(kernel)
     if masks is None:
-        return lambda x: ops.matmul(x, kernel)
+        return lambda x: times(x, kernel)
     if not isinstance(masks, list):
-        return lambda x: ops.matmul(x * masks, kernel)
+        return lambda x: times(x * masks, kernel)
     pairs = list(zip(masks, ops.split(kernel, len(masks), axis=-1), strict=True))
-    return lambda x: ops.concatenate([ops.matmul(x * mask, part) for mask, part in pairs], axis=-1)
+    return lambda x: ops.concatenate([times(x * mask, part) for mask, part in pairs], axis=axis)
 
 
 class _GatedCell(Layer):
@@ -37,6 +37,9 @@ class _GatedCell(Layer):
     """
 
     _gates, _states = 1, 1
+    _axis = -1  # where features lie, counted from the end
+    _window = ()  # sizes of the kernels between batch and features
+    _units = property(lambda self: self.units)
 
     def _init_base(self, implementation=2, **kwargs):
         super()._init_base(**kwargs)
@@ -44,19 +47,20 @@ class _GatedCell(Layer):
 
     def check(self):
         super().check()
-        if self.units <= 0:
-            raise ValueError(f"Received an invalid value for argument `units`, expected a positive integer, got {self.units}.")
+        if self._units <= 0:
+            raise ValueError(f"Received an invalid value for argument `units`, expected a positive integer, got {self._units}.")
         self.dropout, self.recurrent_dropout = (min(1.0, max(0.0, rate)) for rate in (self.dropout, self.recurrent_dropout))
         self.implementation = 1 if self.recurrent_dropout else self.implementation
         self.seed_generator = SeedGenerator(self.seed)
-        self.state_size = self.units if self._states == 1 else [self.units] * self._states
-        self.output_size = self.units
+        self.state_size = self._units if self._states == 1 else [self._units] * self._states
+        self.output_size = self._units
         with no_tracking():
             self._masks = {}
 
     def build(self, input_shape):
-        self.kernel = self._weight("kernel", "kernel", (input_shape[-1], self.units * self._gates), self.kernel_initializer)
-        shape = (self.units, self.units * self._gates)
+        size, width = input_shape[self._axis], self._units * self._gates
+        self.kernel = self._weight("kernel", "kernel", (*self._window, size, width), self.kernel_initializer)
+        shape = (*self._window, self._units, width)
         self.recurrent_kernel = self._weight("recurrent_kernel", "recurrent", shape, self.recurrent_initializer)
         self.bias = self._weight("bias", "bias", self._bias_shape(), self._bias_start()) if self.use_bias else None
 
@@ -65,7 +69,7 @@ class _GatedCell(Layer):
         return self.add_weight(shape, initializer, regularizer=regularizer, constraint=constraint, name=name)
 
     def _bias_shape(self):
-        return (self.units * self._gates,)
+        return (self._units * self._gates,)
 
     def _bias_start(self):
         return self.bias_initializer
@@ -104,14 +108,20 @@ class _GatedCell(Layer):
         self._masks.pop("recurrent_dropout", None)
 
     # ---- steps
+    def _of_inputs(self, masks):
+        return product(self.kernel, masks)
+
+    def _of_state(self, masks):
+        return product(self.recurrent_kernel, masks)
+
     def _prepare(self, inputs, h, training):
         """Inputs of one step ``(batch, size)``, or of all steps ``(steps, batch, size)``, times the kernel, and the step from
-        there: ``(projected, states) -> (output, new states)``, where the output is the first new state."""
+        there: ``(projected, states) -> (output, new states)``, where the output is the first new state and shaped like ``h``."""
         of_inputs = of_state = None
         if training:
-            of_inputs = self.get_dropout_mask(ops.zeros(inputs.shape[-2:], inputs.dtype))
+            of_inputs = self.get_dropout_mask(ops.zeros(inputs.shape[-h.ndim :], inputs.dtype))
             of_state = self.get_recurrent_dropout_mask(h)
-        projected, bias = _product(self.kernel, of_inputs)(inputs), self._input_bias()
+        projected, bias = self._of_inputs(of_inputs)(inputs), self._input_bias()
         return projected if bias is None else projected + bias, self._stepper(of_state)
 
     def sequence_op(self, sequences, states, mask, training, **options):
@@ -121,7 +131,7 @@ class _GatedCell(Layer):
         ``sequences``: (batch, steps, size); ``mask``: (batch, steps) or None; ``options``: ``reverse`` and ``return_sequences``
         (without it, the sequence takes no gradients).
         """
-        shape = (sequences.shape[0], self.units)
+        shape = (sequences.shape[0], self._units)
         fits = sequences.ndim == 3 and [s.shape for s in states] == [shape] * self._states
         if not fits or not self._has_sequence_op() or (training and self.recurrent_dropout):
             return None
@@ -129,7 +139,7 @@ class _GatedCell(Layer):
             x = ops.cast(sequences, self.compute_dtype)
             kept = self.get_dropout_mask(ops.zeros((shape[0], x.shape[2]), x.dtype)) if training else None
             kept = kept if kept is None else tree.map_structure(lambda m: ops.expand_dims(m, 1), kept)
-            x = _product(self.kernel, kept)(x)
+            x = self._of_inputs(kept)(x)
             bias, mask = (ops.zeros((), x.dtype) if self.bias is None else self.bias), (True if mask is None else mask)
             return self._in_one_call(x, ops.convert_to_tensor(bias), states, ops.convert_to_tensor(mask), options)
 
@@ -153,15 +163,7 @@ def _are_default(cell):
     return cell.activation is ops.tanh and cell.recurrent_activation is ops.sigmoid
 
 
-class SimpleRNNCell(_GatedCell):
-    """``h' = activation(x @ kernel + h @ recurrent_kernel + bias)`` (``keras.layers.SimpleRNNCell``).
-
-    >>> cell = SimpleRNNCell(4)
-    >>> output, states = cell(ops.ones((2, 3)), [ops.zeros((2, 4))])
-    >>> output.shape
-    (2, 4)
-    """
-
+class _SimpleRNNFields(Layer):  # such classes say once what a cell and its layer take
     units: int
     activation: ActivationFunction = "tanh"
     use_bias: bool = True
@@ -178,8 +180,18 @@ class SimpleRNNCell(_GatedCell):
     recurrent_dropout: float = 0.0
     seed: int = None
 
+
+class SimpleRNNCell(_SimpleRNNFields, _GatedCell):
+    """``h' = activation(x @ kernel + h @ recurrent_kernel + bias)`` (``keras.layers.SimpleRNNCell``).
+
+    >>> cell = SimpleRNNCell(4)
+    >>> output, states = cell(ops.ones((2, 3)), [ops.zeros((2, 4))])
+    >>> output.shape
+    (2, 4)
+    """
+
     def _stepper(self, masks):
-        recurrent, activation = _product(self.recurrent_kernel, masks), self.activation
+        recurrent, activation = self._of_state(masks), self.activation
 
         def step(x, states):
             h = activation(x + recurrent(states[0]))
@@ -191,16 +203,34 @@ class SimpleRNNCell(_GatedCell):
         return super().call(sequence, states, training)
 
 
-class LSTMCell(_GatedCell):
-    """Long short-term memory (S. Hochreiter, J. Schmidhuber 1997; ``keras.layers.LSTMCell``): states ``h`` and ``c``.
-
-    >>> cell = LSTMCell(4)
-    >>> output, states = cell(ops.ones((2, 3)), cell.get_initial_state(2))
-    >>> len(states)
-    2
-    """
+class LongShortTermCell(_GatedCell):
+    """The step that an LSTM takes, whatever its products are."""
 
     _gates, _states = 4, 2  # input, forget, cell, output
+
+    def _bias_start(self):
+        if not self.unit_forget_bias:
+            return self.bias_initializer
+
+        def forget_gate_open(shape, dtype=None):
+            start = self.bias_initializer
+            parts = [start((self._units,), dtype=dtype), ops.ones((self._units,), dtype), start((self._units * 2,), dtype=dtype)]
+            return ops.concatenate(parts)
+
+        return forget_gate_open
+
+    def _stepper(self, masks):
+        recurrent, axis = self._of_state(masks), self._axis
+        activation, gate = self.activation, self.recurrent_activation
+
+        def step(x, states):
+            h, c = lstm_step(x, *states, recurrent, activation, gate, axis)
+            return h, [h, c]
+
+        return step
+
+
+class _LSTMFields(Layer):
     units: int
     activation: ActivationFunction = "tanh"
     recurrent_activation: ActivationFunction = "sigmoid"
@@ -219,26 +249,15 @@ class LSTMCell(_GatedCell):
     recurrent_dropout: float = 0.0
     seed: int = None
 
-    def _bias_start(self):
-        if not self.unit_forget_bias:
-            return self.bias_initializer
 
-        def forget_gate_open(shape, dtype=None):
-            start = self.bias_initializer
-            parts = [start((self.units,), dtype=dtype), ops.ones((self.units,), dtype), start((self.units * 2,), dtype=dtype)]
-            return ops.concatenate(parts)
+class LSTMCell(_LSTMFields, LongShortTermCell):
+    """Long short-term memory (S. Hochreiter, J. Schmidhuber 1997; ``keras.layers.LSTMCell``): states ``h`` and ``c``.
 
-        return forget_gate_open
-
-    def _stepper(self, masks):
-        recurrent = _product(self.recurrent_kernel, masks)
-        activation, gate = self.activation, self.recurrent_activation
-
-        def step(x, states):
-            h, c = lstm_step(x, *states, recurrent, activation, gate)
-            return h, [h, c]
-
-        return step
+    >>> cell = LSTMCell(4)
+    >>> output, states = cell(ops.ones((2, 3)), cell.get_initial_state(2))
+    >>> len(states)
+    2
+    """
 
     def _has_sequence_op(self):
         return type(self) is LSTMCell and self._is_plain() and _are_default(self)
@@ -248,17 +267,7 @@ class LSTMCell(_GatedCell):
         return sequence, [h, c]
 
 
-class GRUCell(_GatedCell):
-    """Gated recurrent unit (K. Cho et al. 2014; ``keras.layers.GRUCell``).
-
-    With ``reset_after`` the reset gate acts on the state's product with the kernel, else on the state.
-
-    >>> cell = GRUCell(4)
-    >>> cell(ops.ones((2, 3)), [ops.zeros((2, 4))])[0].shape
-    (2, 4)
-    """
-
-    _gates = 3  # update, reset, new
+class _GRUFields(Layer):
     units: int
     activation: ActivationFunction = "tanh"
     recurrent_activation: ActivationFunction = "sigmoid"
@@ -277,6 +286,19 @@ class GRUCell(_GatedCell):
     reset_after: bool = True
     seed: int = None
 
+
+class GRUCell(_GRUFields, _GatedCell):
+    """Gated recurrent unit (K. Cho et al. 2014; ``keras.layers.GRUCell``).
+
+    With ``reset_after`` the reset gate acts on the state's product with the kernel, else on the state.
+
+    >>> cell = GRUCell(4)
+    >>> cell(ops.ones((2, 3)), [ops.zeros((2, 4))])[0].shape
+    (2, 4)
+    """
+
+    _gates = 3  # update, reset, new
+
     def _bias_shape(self):
         return (2, self.units * 3) if self.reset_after else (self.units * 3,)  # the recurrent product has a bias of its own
 
@@ -287,8 +309,8 @@ class GRUCell(_GatedCell):
         activation, gate = self.activation, self.recurrent_activation
         kernel, bias = self.recurrent_kernel, self.bias[1] if self.use_bias and self.reset_after else None
         if self.reset_after:
-            product = _product(kernel, masks)
-            recurrent = product if bias is None else lambda h: product(h) + bias
+            times_kernel = self._of_state(masks)
+            recurrent = times_kernel if bias is None else lambda h: times_kernel(h) + bias
 
             def step(x, states):
                 h = gru_step(x, *states, recurrent, activation, gate)
@@ -296,7 +318,7 @@ class GRUCell(_GatedCell):
 
             return step
         kernel, new_kernel = ops.split(kernel, [2 * self.units], axis=-1)
-        recurrent, new_recurrent = _product(kernel, masks and masks[:2]), _product(new_kernel, masks and masks[2])
+        recurrent, new_recurrent = product(kernel, masks and masks[:2]), product(new_kernel, masks and masks[2])
 
         def step_with_reset_before(x, states):
             (h,) = states
@@ -551,11 +573,11 @@ class RNN(Layer):
             return cell._prepare(ops.cast(xs, cell.compute_dtype), initial_state[0], training)
 
     def _first_output(self, initial_state):
-        """What a masked first step repeats: the state, where it looks like an output, else zeros."""
+        """What a masked first step repeats: the state, where it looks like an output (as one with more axes does), else zeros."""
         of_last_cell = initial_state[-1] if isinstance(self.cell, StackedRNNCells) else initial_state
         state = tree.flatten(of_last_cell)[0]
         shape = (state.shape[0], _output_size(self.cell))
-        return state if state.shape == shape else ops.zeros(shape, state.dtype)
+        return state if state.shape == shape or state.ndim > 2 else ops.zeros(shape, state.dtype)
 
     def get_config(self):
         names = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
@@ -594,44 +616,59 @@ def _choose(keep, new, old):
     return tree.pack_sequence_as(old, map(choose, tree.flatten(new), tree.flatten(old)))
 
 
-class _CellLayer(RNN):
-    """Base of layers that are one kind of cell, ``_cell``. Fields are the cell's, which it keeps, and the loop's."""
+class CellLayer(RNN):
+    """Base of layers that are one kind of cell, ``_cell``. Its fields are among theirs, but the cell keeps them."""
 
     _cell = None
-    fields = {}
 
     @classmethod
     def _order_fields(cls, own):
-        of_cell = {name: field._replace(annotation=InitOnly) for name, field in own.items() if name in cls._cell.fields}
-        fields = super()._order_fields({**own, **of_cell})
+        fields = super()._order_fields(own)
+        if "_cell" in vars(cls):  # the cell's fields, then those of the loop
+            names = [*(name for name in fields if name not in own), *own]
+            names.remove("activity_regularizer")
+            names.insert(names.index("bias_regularizer") + 1, "activity_regularizer")
+            fields = {name: fields[name] for name in names}
+        of_cell = {name: field._replace(annotation=InitOnly) for name, field in fields.items() if name in cls._cell.fields}
         for name in of_cell:
             setattr(cls, name, property(lambda self, name=name: getattr(self.cell, name)))
-        return fields
+        return {**fields, **of_cell}
 
-    def _init_base(self, implementation=2, zero_output_for_mask=False, **kwargs):
+    def _init_base(self, unroll=False, zero_output_for_mask=False, **kwargs):
         super()._init_base(**kwargs)
-        self._implementation, self.zero_output_for_mask = implementation, zero_output_for_mask
+        self.unroll, self.zero_output_for_mask = unroll, zero_output_for_mask
+
+    def check(self, **of_cell):
+        super().check()
+        base = {"dtype": self._dtype_policy, "trainable": self.trainable, "name": to_snake_case(self._cell.__name__)}
+        self._take_cell(self._cell(**of_cell, **base))
+
+    def get_config(self):
+        config = super().get_config()
+        of_cell = config.pop("cell")["config"]
+        return {**config, **{name: of_cell[name] for name in self._cell.fields if name in self.fields}}
+
+
+class _DenseCellLayer(CellLayer):
+    """Base of those whose steps are ``(batch, size)``."""
+
+    def _init_base(self, implementation=2, **kwargs):
+        super()._init_base(**kwargs)
+        self._implementation = implementation
 
     def check(self, use_cudnn="auto", **of_cell):
-        super().check()
+        super().check(**of_cell, implementation=self._implementation)
         if use_cudnn not in ("auto", True, False):
             raise ValueError(f"`use_cudnn` must be 'auto', True or False. Received: use_cudnn={use_cudnn}")
         self.use_cudnn, self.input_spec = use_cudnn, InputSpec(ndim=3)
-        base = {"dtype": self._dtype_policy, "trainable": self.trainable, "name": to_snake_case(self._cell.__name__)}
-        self._take_cell(self._cell(**of_cell, **base, implementation=self._implementation))
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self.use_cudnn is True:
             raise ValueError("`use_cudnn=True`, but there is no cuDNN here. Leave it at 'auto': the numbers are the same.")
         return super().inner_loop(sequences, initial_state, mask, training)
 
-    def get_config(self):
-        config = super().get_config()
-        of_cell = config.pop("cell")["config"]
-        return {**config, **{name: of_cell[name] for name in self._cell.fields}}
 
-
-class SimpleRNN(_CellLayer):
+class SimpleRNN(_SimpleRNNFields, _DenseCellLayer):
     """A sequence through a fully connected recurrent cell (``keras.layers.SimpleRNN``). Input ``(batch, steps, size)``.
 
     >>> SimpleRNN(4)(ops.ones((2, 5, 3))).shape
@@ -639,27 +676,13 @@ class SimpleRNN(_CellLayer):
     """
 
     _cell = SimpleRNNCell
-    units: int
-    activation: ActivationFunction = "tanh"
-    use_bias: bool = True
-    kernel_initializer: Initializer = "glorot_uniform"
-    recurrent_initializer: Initializer = "orthogonal"
-    bias_initializer: Initializer = "zeros"
-    kernel_regularizer: Regularizer = None
-    recurrent_regularizer: Regularizer = None
-    bias_regularizer: Regularizer = None
     activity_regularizer: Regularizer = None
-    kernel_constraint: Constraint = None
-    recurrent_constraint: Constraint = None
-    bias_constraint: Constraint = None
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
     stateful: bool = False
     unroll: bool = False
-    seed: int = None
+    seed: int = None  # after those of the loop here
 
     def get_config(self):
         config = super().get_config()
@@ -667,7 +690,7 @@ class SimpleRNN(_CellLayer):
         return config
 
 
-class LSTM(_CellLayer):
+class LSTM(_LSTMFields, _DenseCellLayer):
     """A sequence through a long short-term memory (``keras.layers.LSTM``). Input ``(batch, steps, size)``.
 
     ``use_cudnn`` may be "auto" or False; True is a ValueError when called, for there is no cuDNN here.
@@ -677,24 +700,7 @@ class LSTM(_CellLayer):
     """
 
     _cell = LSTMCell
-    units: int
-    activation: ActivationFunction = "tanh"
-    recurrent_activation: ActivationFunction = "sigmoid"
-    use_bias: bool = True
-    kernel_initializer: Initializer = "glorot_uniform"
-    recurrent_initializer: Initializer = "orthogonal"
-    bias_initializer: Initializer = "zeros"
-    unit_forget_bias: bool = True
-    kernel_regularizer: Regularizer = None
-    recurrent_regularizer: Regularizer = None
-    bias_regularizer: Regularizer = None
     activity_regularizer: Regularizer = None
-    kernel_constraint: Constraint = None
-    recurrent_constraint: Constraint = None
-    bias_constraint: Constraint = None
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    seed: int = None
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
@@ -703,7 +709,7 @@ class LSTM(_CellLayer):
     use_cudnn: InitOnly = "auto"
 
 
-class GRU(_CellLayer):
+class GRU(_GRUFields, _DenseCellLayer):
     """A sequence through gated recurrent units (``keras.layers.GRU``). Input ``(batch, steps, size)``.
 
     ``use_cudnn`` may be "auto" or False; True is a ValueError when called, for there is no cuDNN here.
@@ -713,27 +719,11 @@ class GRU(_CellLayer):
     """
 
     _cell = GRUCell
-    units: int
-    activation: ActivationFunction = "tanh"
-    recurrent_activation: ActivationFunction = "sigmoid"
-    use_bias: bool = True
-    kernel_initializer: Initializer = "glorot_uniform"
-    recurrent_initializer: Initializer = "orthogonal"
-    bias_initializer: Initializer = "zeros"
-    kernel_regularizer: Regularizer = None
-    recurrent_regularizer: Regularizer = None
-    bias_regularizer: Regularizer = None
     activity_regularizer: Regularizer = None
-    kernel_constraint: Constraint = None
-    recurrent_constraint: Constraint = None
-    bias_constraint: Constraint = None
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    seed: int = None
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
     stateful: bool = False
     unroll: bool = False
-    reset_after: bool = True
+    reset_after: bool = True  # after those of the loop here
     use_cudnn: InitOnly = "auto"

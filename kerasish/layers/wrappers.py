@@ -1,8 +1,14 @@
 """Layers that take another layer through a sequence: both ways, or step by step."""
 
-from kerasish import ops
-from kerasish.layers.core import Wrapper
+import math
+
+from kerasish import ops, tree
+from kerasish.activations import built_in_name
+from kerasish.layers.conv import BaseConv
+from kerasish.layers.core import Dense, Embedding, Wrapper
 from kerasish.layers.layer import Layer
+from kerasish.layers.pooling import BasePooling, GlobalPooling
+from kerasish.layers.reshaping import Flatten
 from kerasish.layers.rnn import time_first
 from kerasish.saveable import (
     CustomObjectScope,
@@ -147,8 +153,9 @@ class Bidirectional(Layer):
 class TimeDistributed(Wrapper):
     """A layer applied to each step of a sequence ``(batch, steps, ...)`` by itself (``keras.layers.TimeDistributed``).
 
-    The layer gets the step's part of the mask, if its ``call`` takes one. ValueError for inputs of less than three axes and for
-    a mask that does not fit them.
+    The layer gets the step's part of the mask, if its ``call`` takes one. It is called for each step (a recorded step of training
+    holds one loop), or once, where steps may just as well be examples: in Dense, Embedding, Flatten, convolution and pooling.
+    ValueError for inputs of less than three axes and for a mask that does not fit them.
 
     >>> from kerasish.layers import Dense
     >>> TimeDistributed(Dense(4))(ops.ones((2, 5, 3))).shape
@@ -174,10 +181,29 @@ class TimeDistributed(Wrapper):
         def step(x, mask=None):
             return self.layer.call(x, **kwargs, **({} if mask is None else {"mask": mask}))
 
-        given = [time_first(x) for x in given]
-        if inputs.shape[1]:
-            return time_first(ops.stack([step(*parts) for parts in zip(*map(ops.unstack, given), strict=True)]))
-        return time_first(ops.vectorized_map(lambda parts: step(*parts), given))  # for the shape: steps are unknown, or none
+        if _is_by_example(self.layer):
+            return _split_steps(step(*map(_join_steps, given)), inputs.shape[:2])
+        outputs = ops.map(lambda parts: step(*parts), [time_first(x) for x in given])
+        return tree.map_structure(time_first, outputs)
+
+
+def _is_by_example(layer):
+    """Whether the layer does the same with each example of a batch, whatever the others are: it has no state and no chance.
+    Classes and activations of a user's own may do anything."""
+    if not isinstance(layer, (Dense, Embedding, BaseConv, BasePooling, GlobalPooling, Flatten)):
+        return False
+    activation = getattr(layer, "activation", None)
+    return type(layer).__module__.startswith("kerasish.") and (activation is None or built_in_name(activation) is not None)
+
+
+def _join_steps(x):
+    """``(batch, steps, ...)`` as ``(batch * steps, ...)``."""
+    sizes = x.shape[:2]
+    return ops.reshape(x, (-1 if None in sizes else math.prod(sizes), *x.shape[2:]))
+
+
+def _split_steps(x, sizes):
+    return ops.reshape(x, (*sizes, *x.shape[1:]))
 
 
 def _check_mask(mask_shape, input_shape):

@@ -264,13 +264,20 @@ def _spec_of(x, name=None):
 
 
 def _with_context(operation, **context):
-    """The operation with ``training`` and the like handed to it where it takes them."""
+    """The operation with ``training`` and the like handed to it where it takes them, unless the call itself says otherwise."""
 
     def call(*args, **kwargs):
         known = getattr(operation, "_call_context_args", ())
-        return operation(*args, **kwargs, **{k: v for k, v in context.items() if k in known and v is not None and k not in kwargs})
+        free = {k for k in known if k not in kwargs or _is_usual(operation, k, kwargs[k])}
+        return operation(*args, **{**kwargs, **{k: v for k, v in context.items() if k in free and v is not None}})
 
     return call
+
+
+def _is_usual(operation, name, value):
+    """Whether a call has the default there: Keras writes that into its files where the user wrote nothing."""
+    parameter = inspect.signature(type(operation).call).parameters.get(name)
+    return parameter is not None and value is parameter.default
 
 
 # ---- config of calls

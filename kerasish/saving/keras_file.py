@@ -168,6 +168,8 @@ def _load_assets(model, source):
     for path, item in weights_h5.walk(model):
         if hasattr(item, "load_assets"):
             folder = source.assets(path)
+            if folder is None and not getattr(item, "has_assets", True):
+                continue  # what they would hold is in the config
             if folder is None:
                 warnings.warn(f"The file has no assets for '{path}'.", stacklevel=3)
             else:

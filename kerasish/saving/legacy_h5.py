@@ -29,6 +29,7 @@ def save(model, path, include_optimizer=True):
     """Write architecture, weights and (if compiled) training state to ``path``."""
     if not model.weights and not model.built:
         raise ValueError(f"The model '{model.name}' is not built: it has no weights to save. Call it on some data first.")
+    _refuse_assets(model)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "jax"
         config = {"class_name": _class_name(model), "config": _legacy_config(model.get_config())}
@@ -39,6 +40,12 @@ def save(model, path, include_optimizer=True):
             file.attrs["training_config"] = _json(_training_config(model))
             if optimizer.built:
                 _write_arrays(file.create_group("optimizer_weights"), _by_path(optimizer.variables))
+
+
+def _refuse_assets(model):
+    names = [layer.name for layer in model._flatten_layers() if getattr(layer, "has_assets", False)]
+    if names:
+        raise ValueError(f"`.h5` files have no place for the vocabularies of layers {names}: save the model to a `.keras` file instead.")
 
 
 def _json(config):

@@ -35,6 +35,8 @@ _skip_cache: dict = {}
 
 def children(obj):
     """Pairs (attribute, value) in the order of Keras's files: a graph's layers first, then by name, private names last."""
+    if not getattr(obj, "saves_parts", True):
+        return
     if getattr(obj, "saves_layers_first", False):
         yield "layers", obj.layers
     skipped = _skipped(obj)

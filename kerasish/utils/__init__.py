@@ -20,11 +20,12 @@ from kerasish.saveable import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from kerasish.utils.feature_space import FeatureSpace
 from kerasish.utils.files import get_file
 from kerasish.utils.numerical import normalize, to_categorical
 
 __all__ = [
-    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "clear_session", "custom_object_scope",
+    "CustomObjectScope", "FeatureSpace", "Progbar", "PyDataset", "Sequence", "clear_session", "custom_object_scope",
     "deserialize_keras_object", "disable_interactive_logging", "enable_interactive_logging", "get_custom_objects", "get_file",
     "get_registered_name", "get_registered_object", "is_interactive_logging_enabled", "is_keras_tensor", "normalize",
     "pack_x_y_sample_weight", "register_keras_serializable", "serialize_keras_object", "set_random_seed", "to_categorical",

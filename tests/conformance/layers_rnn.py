@@ -41,6 +41,22 @@ def layer(name, states, *configs):
     )
 
 
+def conv_lstm(name, shape, state, *configs):
+    """The row of a convolutional LSTM for sequences of that shape; ``state``: what the sizes become where windows of 2 must fit."""
+    channels_first = A(*shape[:2], shape[-1], *shape[2:-1])
+    return layer_row(
+        name,
+        config(3, 2),
+        config(3, 2, padding="same", data_format="channels_first", return_sequences=True, return_state=True, go_backwards=True,
+               use_bias=False).but(inputs=[channels_first], unknown=(1,)),
+        brief(3, 2, return_sequences=True).but(call={"initial_state": [A(shape[0], *state, 3)] * 2}),
+        *configs,
+        inputs=[A(*shape)],
+        tol=2e-5,
+    )  # fmt: skip
+
+
+# Keras on JAX lays masks over the wrong axes of images, but for a batch of one
 ROWS = [
     cell("SimpleRNNCell", 1, brief(3, use_bias=False)),
     cell("LSTMCell", 2, brief(3, recurrent_activation="softmax", unit_forget_bias=False), brief(3, implementation=1)),
@@ -56,6 +72,23 @@ ROWS = [
     ),
     layer("LSTM", 2, brief(3, recurrent_activation="hard_sigmoid", unit_forget_bias=False, use_cudnn=False)),
     layer("GRU", 1, brief(3, reset_after=False, use_bias=False), brief(3, reset_after=False).but(masks=[MASK])),
+    conv_lstm(
+        "ConvLSTM1D",
+        (2, 3, 6, 2),
+        (5,),
+        brief(3, 3, padding="SAME", activation=None, recurrent_activation="hard_sigmoid", **EVERYTHING).but(json=True),
+        brief(3, 2, strides=2, unroll=True, unit_forget_bias=False, activity_regularizer="l2").but(json=True),
+    ),
+    conv_lstm(
+        "ConvLSTM2D",
+        (2, 3, 4, 5, 2),
+        (3, 4),
+        brief(3, (2, 3), dilation_rate=(1, 2), zero_output_for_mask=True, return_sequences=True).but(
+            inputs=[A(1, 4, 4, 5, 2)], masks=[A(1, 4, dtype="bool")], json=True
+        ),
+        brief(3, 3, return_state=True, strides=(1, 2), padding="same").but(inputs=[A(1, 4, 4, 5, 2)], masks=[A(1, 4, dtype="bool")]),
+    ),
+    conv_lstm("ConvLSTM3D", (2, 3, 3, 4, 3, 2), (2, 3, 2)),
     layer_row(
         "StackedRNNCells",
         config([make("layers.LSTMCell", 3), make("layers.GRUCell", 2)]),
@@ -81,6 +114,7 @@ ROWS = [
         brief(make("layers.GRU", 3), "sum").but(json=True),
         brief(make("layers.SimpleRNN", 3, return_sequences=True), merge_mode="ave", name="both").but(masks=[MASK], json=True),
         brief(make("layers.SimpleRNN", 3, return_sequences=True), merge_mode="mul"),
+        brief(make("layers.ConvLSTM1D", 3, 2, return_sequences=True)).but(inputs=[A(2, 3, 4, 2)]),
         brief(make("layers.SimpleRNN", 3, return_state=True), merge_mode=None).but(call={"initial_state": [H, H], "mask": MASK}),
         brief(make("layers.LSTM", 3), backward_layer=make("layers.GRU", 2, go_backwards=True)).but(json=True),
         inputs=[SEQUENCE],
@@ -92,6 +126,9 @@ ROWS = [
         brief(make("layers.GRU", 3)).but(inputs=[A(2, 4, 3, 5)], masks=[A(2, 4, 3, dtype="bool")], json=True),
         brief(make("layers.Conv2D", 2, 2)).but(inputs=[A(2, 3, 4, 4, 2)]),
         config(make("layers.BatchNormalization")).but(**BRIEF, training=(False, True), weights=(0.5, 1.5), tol=5e-5, inputs=[A(6, 4, 5)]),
+        brief(make("layers.Dense", 3, activation="softmax")).but(inputs=[A(2, 3, 4, 5)]),
+        brief(make("layers.Embedding", 5, 3)).but(inputs=[A(2, 4, 3, dtype="int32", low=0, high=5)]),
+        brief(make("layers.GlobalAveragePooling1D")).but(inputs=[A(2, 4, 9, 5)], masks=[A(2, 4, 9, dtype="bool")]),
         brief(make("layers.TimeDistributed", make("layers.Dense", 3))).but(inputs=[A(2, 4, 3, 5)], symbolic=True),
         inputs=[SEQUENCE],
     ),

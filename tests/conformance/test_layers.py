@@ -64,6 +64,11 @@ def test_strict_arrays(case):
     driver.check_strict(case)
 
 
+@cases_and_training()
+def test_plan(case, training):
+    driver.check_plan(case, training)
+
+
 @cases(lambda case: case.empty)
 def test_empty_batch(case):
     driver.check_empty(case)

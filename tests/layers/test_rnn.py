@@ -381,6 +381,12 @@ def test_penalties_of_a_cell_count_every_step():
     layer(X)
     assert len(layer.losses) == 10  # of the output and of the state
 
+    def penalty(x):
+        layer(x)
+        return sum(layer.losses)
+
+    close(kerasish.function(penalty)(X), penalty(X))
+
 
 @every_kind
 def test_penalty_on_the_output(kind):  # which Keras's SimpleRNN forgets

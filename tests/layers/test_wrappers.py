@@ -177,10 +177,78 @@ def test_dropout_draws_for_each_step():
     assert len({row.tobytes() for row in y}) == 4
 
 
-def test_steps_may_be_unknown_or_none():
-    layer = layers.TimeDistributed(layers.Conv1D(2, 2))
+@pytest.mark.parametrize("wrap", [lambda layer: layer, lambda layer: kerasish.Sequential([layer])])
+def test_steps_may_be_unknown_or_none(wrap):
+    layer = layers.TimeDistributed(wrap(layers.Conv1D(2, 2)))
     assert layer(layers.Input((None, 4, 3))).shape == (None, None, 3, 2)
     assert layer(ops.zeros((2, 0, 4, 3))).shape == (2, 0, 3, 2)
+
+
+class OwnDense(layers.Dense):
+    """Knows the other examples of its batch."""
+
+    def call(self, inputs, training=None):
+        return super().call(inputs - ops.mean(inputs, axis=0))
+
+
+def over_examples(x):
+    return ops.softmax(x, axis=0)
+
+
+@pytest.mark.parametrize("make", [lambda: OwnDense(2), lambda: layers.Dense(2, activation=over_examples)])
+def test_what_mixes_examples_gets_one_step_at_a_time(make):
+    layer = layers.TimeDistributed(make())
+    y = layer(X)
+    for t in range(X.shape[1]):
+        close(y[:, t], layer.layer(ops.array(X[:, t])))
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Dense(2), lambda: layers.LayerNormalization(), lambda: layers.Dropout(0.5)])
+def test_what_is_recorded_does_not_grow_with_the_sequence(make):
+    layer = layers.TimeDistributed(make())
+    layer.build(X.shape)
+    sizes = []
+    for n in (6, 12):
+        f = kerasish.function(lambda x: layer(x, training=True))
+        y = f(np.ones((2, n, 3), "float32"))
+        assert y.shape[:2] == (2, n)
+        ((plan, *_),) = f.plans.values()
+        sizes.append(len(plan.trace.calls))
+    assert sizes[0] == sizes[1]
+
+
+def test_dropout_draws_for_each_recorded_step():
+    layer = layers.TimeDistributed(layers.Dropout(0.5))
+    f = kerasish.function(lambda x: layer(x, training=True))
+    rows = [row.tobytes() for _ in range(2) for row in f(np.ones((1, 6, 100), "float32")).numpy()[0]]
+    assert len(set(rows)) == 12
+
+
+def test_state_changes_with_each_recorded_step():
+    normal, x = layers.BatchNormalization(), np.concatenate([X, X + 1], axis=1)
+    layer = layers.TimeDistributed(normal)
+    layer.build(x.shape)
+    found = []
+    for run in (layer, kerasish.function(lambda x, training: layer(x, training=True))):
+        normal.moving_mean.assign(np.zeros(3))
+        y = run(ops.array(x), training=True) if run is layer else run(x, True)
+        found.append((y.numpy(), normal.moving_mean.numpy()))
+    for a, b in zip(*found, strict=True):
+        close(a, b)
+
+
+def test_penalties_inside_count_for_each_step_also_when_recorded():
+    inner = kerasish.Sequential([layers.Dense(2, activity_regularizer="l2")])
+    layer = layers.TimeDistributed(inner)
+    layer.build(X.shape)
+
+    def penalty(x):
+        layer(x)
+        return sum(layer.losses)
+
+    expected = sum(0.01 * float(ops.sum(ops.square(inner(ops.array(X[:, t]))))) / 2 for t in range(5))
+    close(penalty(ops.array(X)), expected)
+    close(kerasish.function(penalty)(X), expected)
 
 
 @pytest.mark.parametrize(
@@ -200,3 +268,16 @@ def test_inputs_that_make_no_sense(x, mask, message):
 def test_only_layers_are_wrapped():
     with pytest.raises(ValueError, match="isn't a supported layer type"):
         layers.TimeDistributed(len)
+
+
+# ---- layers of other frameworks
+@pytest.mark.parametrize("name", ["FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"])
+def test_layers_of_other_frameworks_say_what_to_use_instead(name):
+    with pytest.raises(AttributeError, match=f"{name} is not there: .* You can "):
+        getattr(layers, name)
+    assert hasattr(keras.layers, name)
+
+
+def test_names_that_nobody_knows():
+    with pytest.raises(AttributeError, match="has no attribute 'Dance'"):
+        _ = layers.Dance
