@@ -27,7 +27,7 @@ ORDER = [
     ["models"],
     ["datasets", "utils", "mixed_precision"],
 ]
-CORE_BUDGET = 3900  # arrays, autodiff and plan: docs/design.md says why it is more than the 3,000 that were meant
+CORE_BUDGET = 4000  # arrays, autodiff and plan: docs/design.md says why it is more than the 3,000 that were meant
 
 
 def rank(module):

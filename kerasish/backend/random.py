@@ -10,6 +10,7 @@ import random as python_random
 
 import numpy as np
 
+from kerasish import config
 from kerasish.backend.autodiff.dtypes import is_float, is_int, keep, numpy_dtype, standardize_dtype, to, to_attribute
 from kerasish.backend.autodiff.op import add, as_tensor, composite, op
 from kerasish.backend.autodiff.shapes import broadcast, first, normalize_axis, same
@@ -93,6 +94,7 @@ def set_random_seed(seed):
     np.random.seed(seed)
     state.global_attributes[_SEED] = seed
     state.global_attributes.pop(_GENERATOR, None)
+    config._changes.count += 1  # recorded steps that draw without a seed hold the generator
 
 
 def get_random_seed():

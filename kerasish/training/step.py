@@ -15,6 +15,7 @@ from kerasish.backend.autodiff.gradient import enable_grad, no_grad
 from kerasish.backend.autodiff.op import as_tensor
 from kerasish.backend.autodiff.state import state
 from kerasish.backend.plan.function import RecordedFunction
+from kerasish.backend.plan.passes import Same, frozen
 from kerasish.data.batches import as_array
 
 # which variables' values make the state of a pure step
@@ -63,7 +64,7 @@ def step_of(model, name):
 
 
 def _arrays(batch):
-    if type(batch) is tuple and all(type(x) is np.ndarray for x in batch):
+    if type(batch) is tuple and all(type(x) is np.ndarray and as_array(x) is x for x in batch):
         return batch
     return tree.map_structure(as_array, batch, none_is_leaf=False)
 
@@ -76,13 +77,14 @@ _SIMPLE = (bool, int, float, str, type(None))
 
 
 def _fingerprint(model):
-    """What a recorded step depends on besides its batch: attributes of layers and of the optimizer."""
-    objects = model._flatten_layers() if model.optimizer is None else [*model._flatten_layers(), model.optimizer]
-    unrecorded = model._unrecorded
+    """What a recorded step depends on besides its batch: attributes of layers and of the optimizer. Objects are compared by identity."""
+    optimizers = [model.optimizer, getattr(model.optimizer, "inner_optimizer", None)]
+    objects, unrecorded = [*model._flatten_layers(), *[x for x in optimizers if x is not None]], model._unrecorded
     return tuple(
-        (id(x), getattr(x, "trainable", None), *[v if isinstance(v, _SIMPLE) else id(v) for k, v in vars(x).items() if k not in unrecorded])
+        (Same(x), getattr(x, "trainable", None),
+         *[frozen(v) if isinstance(v, _SIMPLE) else Same(v) for k, v in list(vars(x).items()) if k not in unrecorded])
         for x in objects
-    )
+    )  # fmt: skip
 
 
 def is_own_step(model, name, base):

@@ -44,7 +44,7 @@ class Trainer:
     optimizer = loss = history = None
     train_function = test_function = predict_function = None
     steps_per_execution = 1
-    run_eagerly = False
+    _run_eagerly = False
     stop_training = stop_evaluating = stop_predicting = False
     _compile_loss = _compile_metrics = _loss_tracker = _compile_config = None
     _compiled_trainable_state = _jit_compile = _eval_epochs = None
@@ -110,6 +110,20 @@ class Trainer:
     def _supports_jit(self):
         return all(layer.supports_jit for layer in self._flatten_layers())
 
+    def _forget_functions(self):
+        """Steps are made anew, in the way that is asked for now."""
+        self.train_function = self.test_function = self.predict_function = None
+
+    @property
+    def run_eagerly(self):
+        """Whether steps run op by op, never recorded; may be set at any time."""
+        return self._run_eagerly
+
+    @run_eagerly.setter
+    def run_eagerly(self, value):
+        self._run_eagerly = value
+        self._forget_functions()
+
     @property
     def jit_compile(self):
         """Whether steps may be recorded and replayed."""
@@ -121,6 +135,7 @@ class Trainer:
             warnings.warn("Model doesn't support `jit_compile=True`. Proceeding with `jit_compile=False`.", stacklevel=2)
             value = False
         self._jit_compile = value
+        self._forget_functions()
 
     def get_compile_config(self):
         """The arguments of ``compile`` as JSON-ready values; empty for a model that is not compiled."""

@@ -248,3 +248,56 @@ def test_a_profile_can_be_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     compiled().profile_step(X, Y, steps=2).plot(tmp_path / "step.png")
     assert (tmp_path / "step.png").stat().st_size > 1000
+
+
+def test_flags_of_variables_are_seen():
+    model = compiled()
+    model.train_on_batch(X, Y)
+    kernel = model.layers[0].kernel
+    kernel.trainable = False
+    before = kernel.numpy()
+    model.train_on_batch(X, Y)
+    np.testing.assert_array_equal(kernel.numpy(), before)
+    kernel.trainable = True
+    kernel.constraint = lambda w: w * 0.0
+    model.train_on_batch(X, Y)
+    assert not kernel.numpy().any()
+
+
+def test_eager_steps_may_be_asked_for_at_any_time():
+    calls = []
+
+    class Counting(layers.Layer):
+        def call(self, x):
+            calls.append(1)
+            return x
+
+    model = keras.Sequential([keras.Input((6,)), Counting()])
+    model.predict(X, verbose=0)
+    model.predict(X, verbose=0)
+    recorded = len(calls)
+    model.run_eagerly = True
+    model.predict(X, verbose=0)
+    model.predict(X, verbose=0)
+    assert len(calls) >= recorded + 4
+    model.run_eagerly = False
+    model.predict(X, verbose=0)
+    eager = len(calls)
+    model.predict(X, verbose=0)
+    assert len(calls) == eager
+
+
+def test_the_inner_optimizers_options_are_seen():
+    model = dense()
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)), "mse")
+    model.train_on_batch(X, Y)
+    before = model.get_weights()
+    model.optimizer.inner_optimizer.clipvalue = 1e-30
+    model.train_on_batch(X, Y)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_allclose(a, b)
+
+
+def test_batches_are_converted_as_eagerly():
+    model = compiled()
+    np.testing.assert_allclose(model.train_on_batch(X.astype("float64"), Y.astype(object)), compiled().train_on_batch(X, Y), rtol=1e-5)

@@ -107,10 +107,10 @@ _Q_SINGLE = (3.826985970e-05, 1.157383970e-03, 1.491435235e-02, 1.138193446e-01,
 
 
 def _erf_single(np, x):
-    x = np.clip(x, -3.9, 3.9)
-    y = x * x
-    y = _horner_in_place(_P_SINGLE, y) * x / _horner_in_place(_Q_SINGLE, y)
-    return np.clip(y, -1.0, 1.0)
+    near = np.clip(x, -3.9, 3.9)
+    y = near * near
+    y = _horner_in_place(_P_SINGLE, y) * near / _horner_in_place(_Q_SINGLE, y)
+    return np.where(np.abs(x) < 3.9, y, np.where(x != x, x, np.copysign(1.0, x).astype(y.dtype)))
 
 
 def _horner_in_place(coefficients, x):

@@ -42,6 +42,8 @@ class NumpyArrays(Arrays):
 
     def sum(self, x, axis=None, dtype=None, out=None, keepdims=False):
         """NumPy is slow where the last axis is short: over the first axes add long rows of several, over the last ones use einsum."""
+        if x.ndim > 1 and not x.flags.c_contiguous:
+            x = self.module.ascontiguousarray(x)  # so that the order of the sum depends on nothing but the shape
         leading = _leading(x, axis, dtype) if type(axis) is tuple else None
         if leading is None:
             return x.sum(axis=axis, dtype=dtype, out=out, keepdims=keepdims)
@@ -71,14 +73,19 @@ class NumpyArrays(Arrays):
 
 
 def _leading(x, axes, dtype):
-    """Whether a sum goes over the first axes (True) or the last (False) of many single or double numbers; None for any other."""
-    n, m = x.ndim, len(axes)
-    if x.size < 1 << 15 or dtype not in (None, x.dtype) or x.dtype.char not in "fd" or not 0 < m < n or not x.flags.c_contiguous:
+    """Whether a sum goes over the first axes (True) of many or the last (False) of single or double numbers; None for any other.
+
+    How many rows there are makes no difference over the last axes: a block of rows must give what all together give.
+    """
+    sizes = [(i, n) for i, n in enumerate(x.shape) if n != 1 or i == 0]  # other axes of size 1 make no difference either
+    summed = {a % x.ndim for a in axes}
+    along = [i in summed for i, _ in sizes]
+    n, m = len(along), sum(along)
+    if not x.size or dtype not in (None, x.dtype) or x.dtype.char not in "fd" or not 0 < m < n or not x.flags.c_contiguous:
         return None
-    axes = sorted(a % n for a in axes)
-    if axes == list(range(m)) and math.prod(x.shape[m:]) <= 256:
-        return True
-    return False if axes == list(range(n - m, n)) and math.prod(x.shape[n - m :]) <= 1024 else None
+    if all(along[:m]) and math.prod(size for _, size in sizes[m:]) <= 256:
+        return True if x.size >= 1 << 15 else None
+    return False if all(along[n - m :]) and math.prod(size for _, size in sizes[n - m :]) <= 1024 else None
 
 
 def _sum_rows(x):

@@ -123,8 +123,8 @@ def _operation_class(function):
 
 
 class Op(Declared):
-    """A primitive: see the module's description. ``views`` says that the output may share its input's memory; ``lowered`` is the
-    same in other ops, where a plan gains from seeing them."""
+    """A primitive: see the module's description. ``views`` says that the output may share its input's memory; ``lowered`` gives
+    the same in other ops (or None), where a plan gains from seeing them."""
 
     lowered = None
 
@@ -224,6 +224,8 @@ class Op(Declared):
         if type(value) in (tuple, list):
             outputs = [Tensor(v, v.shape, name_of(v.dtype)) for v in value]
         else:
+            if not (value.flags.c_contiguous or self.views):
+                value = xp.ascontiguousarray(value)  # so that later sums run in one order, wherever the inputs came from
             outputs = [Tensor(value, value.shape, name_of(value.dtype))]
         if wanted and state.grad_enabled:
             self._remember(inputs, attrs, outputs)

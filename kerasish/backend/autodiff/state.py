@@ -5,6 +5,7 @@ import itertools
 import re
 import threading
 
+from kerasish import config
 from kerasish.backend.arrays import active
 
 
@@ -79,6 +80,7 @@ def clear_session(free_memory=True):
     """Forget automatic names and the global seed (``keras.backend.clear_session``)."""
     _taken.clear()
     state.global_attributes.clear()
+    config._changes.count += 1
     for forget in on_clear:
         forget()
 

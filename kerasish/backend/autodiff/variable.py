@@ -86,6 +86,7 @@ class Variable:
 
     def _set(self, value):
         """Hold a value: a new leaf of the graph, known to gradients by this variable's token."""
+        value._need()
         self._value = self._leaf(value)
         self._version += 1
 
@@ -186,6 +187,8 @@ class Variable:
     def grad(self):
         """What ``backward`` has added up for the value that this variable holds."""
         held = self._held()
+        if state.recording is not None:
+            state.recording.trace.looks_at_gradients = True
         return None if held is None else held.grad
 
     @grad.setter
@@ -213,6 +216,7 @@ class Variable:
         if not isinstance(value, bool):
             raise TypeError(f"`overwrite_with_gradient` must be a boolean. Received: {value}")
         self._overwrite_with_gradient = value
+        config._changes.count += 1
 
     @property
     def regularizer(self):

@@ -19,6 +19,8 @@ from llvmlite import ir
 from kerasish.backend.kernels.emit import Emitter
 
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _addresses: dict = {}
 
 

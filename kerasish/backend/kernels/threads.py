@@ -149,7 +149,10 @@ class Pool:
             self._start()
         self._shared[RUNNING] = 1
         while self._sleepers:
-            self._sleepers.pop().release()
+            try:
+                self._sleepers.pop().release()
+            except IndexError:  # the last one has woken by itself
+                break
 
     def _start(self):
         for number in range(1, self.size):
@@ -187,20 +190,23 @@ def _available():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_pool = None
+_pool, _size, _making = None, None, threading.Lock()
 
 
 def pool():
-    """The process's threads; a forked process makes its own."""
-    global _pool
+    """The process's threads; a forked process makes its own, as many, since plans have scratch memory for so many."""
+    global _pool, _size
     if _pool is None:
-        _pool = Pool()
+        with _making:
+            if _pool is None:
+                _pool = Pool(_size)
+                _size = _pool.size
     return _pool
 
 
 def _after_fork():
-    global _pool
-    _pool = None
+    global _pool, _making
+    _pool, _making = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,6 +12,7 @@ from kerasish.backend.arrays import active
 from kerasish.backend.autodiff.op import as_tensor
 from kerasish.backend.autodiff.state import state
 from kerasish.backend.autodiff.tensor import KerasTensor, NoValueError, Tensor
+from kerasish.backend.plan import passes
 from kerasish.backend.plan.plan import Plan
 from kerasish.backend.plan.profile import profile
 from kerasish.backend.plan.record import record
@@ -30,25 +31,32 @@ class RecordedFunction:
         functools.update_wrapper(self, f, updated=())
         self.f, self.fingerprint, self.plans = f, fingerprint, collections.OrderedDict()
         self._lock, self._looked, self._depends_on = threading.RLock(), None, None
-        self._recordings, self._eager, self._quick = 0, False, {}
+        self._recordings, self._eager, self._failed, self._quick = 0, False, None, {}
 
     def __call__(self, *args):
         quick = self._quickly(args)
         if quick is not None:
             return quick[1](quick[0](args[0]))
         plan, packed, given = self._planned(args)
-        if plan is None:
-            return self.f(*given)
-        return packed(plan(given))
+        return packed(plan(given)) if plan is not None else self._run_eagerly(given)
+
+    def _run_eagerly(self, args):
+        """The function itself; where it works though recording it failed, it is what runs from now on, and that is told."""
+        failed, self._failed = self._failed, None
+        result = self.f(*args)
+        if failed is not None:
+            self._eager = True
+            warnings.warn(_explained(self.f, failed), stacklevel=3)
+        return result
 
     def _quickly(self, args):
         """What ``_planned`` finds, for one tuple of arrays such as a batch of ``fit``: in a tenth of the time for a small step."""
-        if len(args) != 1 or type(args[0]) is not tuple or state.grad_depth or state.recording is not None or state.stateless is not None:
+        if len(args) != 1 or type(args[0]) is not tuple or self._eager or state.call_context is not None or not _may_replay():
             return None
-        key = [state.grad_enabled, state.autocast, state.symbolic]
+        key = [state.grad_enabled, state.autocast]
         array_types = active.xp.array_types
         for x in args[0]:
-            if type(x) not in array_types or not x.ndim:
+            if type(x) not in array_types or not x.ndim or not x.dtype.isnative:
                 return None
             key += (x.shape, x.dtype)
         key = tuple(key)
@@ -57,7 +65,7 @@ class RecordedFunction:
             plan, packed, _ = self._planned(args)
             if plan is not None:
                 self._quick[key] = found = plan, packed
-        return found
+        return None if found is None or found[0].adds_to_gradients() else found
 
     def profile(self, *args, repeats=20):
         """A :class:`~kerasish.backend.plan.profile.Profile` of the plan for these arguments; its replays change variables."""
@@ -73,39 +81,36 @@ class RecordedFunction:
         if not self._eager and _replayable(given):
             if config._changes.count != self._looked:
                 self._look()
-            kinds = [(x.shape, x.dtype) if type(x) is Tensor else x for x in given]
-            key = (*kinds, state.grad_enabled, state.autocast, _structure(args))
-            try:
-                made = self.plans.get(key) or self._make(key, tree.pack_sequence_as(args, given))
-            except TypeError as error:
-                if "unhashable" not in str(error):
-                    raise
-                made = None  # something is baked in that is no key
-            if made is not None:
+            kinds = [(x.shape, x.dtype) if type(x) is Tensor else passes.frozen(x) for x in given]
+            key = (*kinds, state.grad_enabled, state.autocast, passes.frozen(state.call_context), _structure(args))
+            made = self.plans.get(key) or self._make(key, tree.pack_sequence_as(args, given))
+            if made is not None and not made[0].adds_to_gradients():
                 return *made, [x.value for x in given if type(x) is Tensor]
         return None, None, tree.pack_sequence_as(args, given)
 
     def _look(self):
         """Something somewhere has changed: do the plans depend on it?"""
         count = config._changes.count
-        now = config.floatx(), config.epsilon(), config.image_data_format(), self.fingerprint() if self.fingerprint else None
-        if now != self._depends_on:
+        more = passes.Same(state.global_attributes.get("global_seed_generator")), self.fingerprint() if self.fingerprint else None
+        now = config.floatx(), config.epsilon(), config.image_data_format(), *more
+        if now != self._depends_on or not all(plan.is_current() for plan, _ in self.plans.values()):
             self.plans.clear()
             self._quick.clear()
             self._depends_on = now
         self._looked = count
 
     def _make(self, key, args):
-        """Record and bind; None where that can't be done, which is told once unless running eagerly fails as well."""
+        """Record and bind; None where that fails."""
         with self._lock:
             if key in self.plans:
                 return self.plans[key]
             try:
                 trace, packed = record(self.f, args)
                 made = Plan(trace), packed
-            except NoValueError as error:
-                self._eager = True
-                warnings.warn(_explained(self.f, error), stacklevel=3)
+            except Exception as error:
+                if isinstance(error, ValueError) and not isinstance(error, NoValueError):
+                    raise  # sizes that don't fit or the like: nothing has been changed yet
+                self._failed = error  # running eagerly goes on, or tells better what is wrong
                 return None
             self._look()
             self.plans[key] = made
@@ -113,19 +118,27 @@ class RecordedFunction:
             if len(self.plans) > _MOST:
                 self.plans.popitem(last=False)
                 self._quick.clear()
-                if self._recordings == 4 * _MOST:
-                    warnings.warn(
-                        f"{_name(self.f)} has been recorded {self._recordings} times, for ever new shapes or settings. Recording takes "
-                        "longer than running eagerly: use fewer different shapes (pad the batches), or `run_eagerly=True`.", stacklevel=3,
-                    )  # fmt: skip
+            if self._recordings == 4 * _MOST:
+                warnings.warn(
+                    f"{_name(self.f)} has been recorded {self._recordings} times, for ever new shapes, settings or attributes. Recording "
+                    "takes longer than running eagerly: use fewer different shapes (pad the batches), don't set attributes of layers, "
+                    "models and optimizers between steps, or set `run_eagerly=True`.", stacklevel=3,
+                )  # fmt: skip
             return made
 
 
+def _may_replay():
+    """Whether this is a place for a replay: not inside a recording, a tape, a stateless scope or a symbolic call."""
+    outer = (state.recording, state.stateless, state.remat, state.seen)
+    return all(x is None for x in outer) and not (state.grad_depth or state.symbolic)
+
+
 def _replayable(given):
-    """Whether a plan would do what the caller wants: not inside a recording, a tape, a stateless scope or a symbolic call."""
-    if state.recording is not None or state.stateless is not None or state.grad_depth or state.symbolic:
+    """Whether a plan would do what the caller wants: no tensor stands for shapes only, has a mask, or waits for gradients."""
+    if not _may_replay() or any(isinstance(x, KerasTensor) for x in given):
         return False
-    return all(type(x) is not Tensor or x.value is not None for x in given) and not any(isinstance(x, KerasTensor) for x in given)
+    tensors = [x for x in given if type(x) is Tensor]
+    return not any(x.value is None or x._keras_mask is not None or (x.requires_grad and state.grad_enabled) for x in tensors)
 
 
 def _structure(args):
@@ -145,7 +158,7 @@ def _explained(f, error):
     """Why a function runs eagerly, and the line of the user's code that is the reason."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
     where = f' The line is {frames[-1].filename}:{frames[-1].lineno}: "{frames[-1].line}".' if frames else ""
-    return f"{_name(f)} can't be recorded and replayed, so it runs eagerly, which is slower: {error}{where}"
+    return f"{_name(f)} can't be recorded and replayed, so it runs eagerly, which is slower: {type(error).__name__}: {error}{where}"
 
 
 def function(f):

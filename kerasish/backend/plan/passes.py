@@ -45,6 +45,21 @@ def merge_equal(trace):
     return merged
 
 
+class Same:
+    """Equal to another of the same object only, which it keeps alive."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x):
+        self.x = x
+
+    def __eq__(self, other):
+        return isinstance(other, Same) and other.x is self.x
+
+    def __hash__(self):
+        return id(self.x)
+
+
 def frozen(x):
     """An attribute as a key: equal for equal values."""
     if isinstance(x, dict):
@@ -60,7 +75,7 @@ def frozen(x):
     try:
         hash(x)
     except TypeError:
-        return "object", id(x)
+        return Same(x)
     return type(x).__name__, x
 
 

@@ -6,9 +6,11 @@ is updated in its own memory where nothing reads the old value later, and at the
 """
 
 import functools
+import os
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 
@@ -37,7 +39,8 @@ class Plan:
         self.variables = list(trace.reads)
         self._versions = [None] * len(self.variables)
         self._written = [v in trace.writes for v in self.variables]
-        self._lock = threading.Lock()
+        self._lock, self._flags = threading.Lock(), [_flags(v) for v in self.variables]
+        _plans.add(self)
         self._outside = {**dict.fromkeys(trace.arguments), **dict.fromkeys(trace.reads.values())}
         self._updated = _updates_in_place(trace, self.views)
         self._results = [self._updated.get(n, n) for n in trace.results]
@@ -66,7 +69,8 @@ class Plan:
                 for number, part in zip(call.outputs, y if isinstance(y, (tuple, list)) else (y,), strict=True):
                     values[number] = part
         self._steps = self._make_steps(bound)
-        self._let_go = [n for n in {*self._outside, *trace.kept()} if values[n] is None]
+        made = {n for step in self._steps if not hasattr(step, "compiled") for call in step.calls for n in call.outputs}
+        self._let_go = [n for n in {*self._outside, *made, *trace.kept()} if values[n] is None]
 
     def _is_view(self, call):
         return bool(call.outputs) and all(n in self.views for n in call.outputs)
@@ -138,7 +142,7 @@ class Plan:
 
     def _eager_step(self, call, free):
         """A call as a function without arguments that runs its op's own kernel."""
-        values, kernel, xp, attrs = self.values, call.op.kernel, self.xp, call.attrs
+        values, kernel, xp, attrs, views = self.values, call.op.kernel, self.xp, call.attrs, call.op.views
         inputs, outputs = ([self._updated.get(n, n) for n in numbers] for numbers in (call.inputs, call.outputs))
 
         def with_out():
@@ -156,6 +160,8 @@ class Plan:
 
         def without():
             y = kernel(xp, *[values[i] for i in inputs], **attrs)
+            if type(y) not in (tuple, list) and not (views or y.flags.c_contiguous):
+                y = xp.ascontiguousarray(y)  # as eagerly
             for n, part in zip(outputs, y if isinstance(y, (tuple, list)) else (y,), strict=True):
                 if values[n] is None:
                     values[n] = part
@@ -182,7 +188,7 @@ class Plan:
             values, xp, trace, moving = self.values, self.xp, self.trace, self._programs.moving
             try:
                 for number, array in zip(trace.arguments, arguments, strict=True):
-                    values[number] = array if number not in moving or _is_array(array, xp) else xp.array(array, order="C")
+                    values[number] = array if number not in moving or _is_array(array, xp) else self._dense(number, array)
                 self._programs.point_to(trace.arguments, values)
                 self._hold_variables()
                 token = xp.silence()
@@ -204,21 +210,64 @@ class Plan:
         for i, variable in enumerate(self.variables):
             leaf = variable._value
             array = leaf.value
-            if not _is_array(array, xp) or (
-                self._written[i] and (sys.getrefcount(leaf) > 3 or sys.getrefcount(array) > 3 or not array.flags.writeable)
-            ):
-                variable._set(Tensor(xp.array(array, order="C"), leaf.shape, leaf.dtype))
-                array = variable._value.value
+            if self._written[i]:
+                shared = sys.getrefcount(leaf) > _ALONE or sys.getrefcount(array) > _ALONE
+                if shared or not _is_array(array, xp) or not (array.flags.owndata and array.flags.writeable):
+                    variable._set(Tensor(self._dense(reads[variable], array), leaf.shape, leaf.dtype))
+                    array = variable._value.value
+                version = variable._version
+            elif _is_array(array, xp):
+                version = variable._version
+            else:  # a copy for this replay
+                array, version = self._dense(reads[variable], array), None
             values[reads[variable]] = array
-            if self._versions[i] != variable._version:
+            if version is None or self._versions[i] != version:
                 self._programs.point_to((reads[variable],), values)
-                self._versions[i] = variable._version
+                self._versions[i] = version
+
+    def _dense(self, number, array):
+        """A copy that compiled kernels can read: in C order and in the machine's order of bytes."""
+        return self.xp.array(array, dtype=self.trace.specs[number].numpy_dtype, order="C")
+
+    def adds_to_gradients(self):
+        """Whether the step looks at ``.grad`` of variables and finds something there from before: only eagerly it is added to."""
+        return self.trace.looks_at_gradients and any(v._value.grad is not None for v in self.variables)
+
+    def is_current(self):
+        """Whether the variables are still what they were when the step was recorded: trainable, constrained and so on."""
+        return all(_flags(v) == flags for v, flags in zip(self.variables, self._flags, strict=True))
 
     def _write_variables(self):
         values, late = self.values, [(v, n) for v, n in self.trace.writes.items() if n not in self._updated]
         taken = [values[n].copy() if self.root(n) in self._outside else values[n] for _, n in late]
         for (variable, _), value in zip(late, taken, strict=True):
             values[self.trace.reads[variable]][...] = value
+
+
+def _flags(variable):
+    """What a recording asks a variable besides its value; objects are held, so that no other takes their place."""
+    more = (variable.regularizer, variable.constraint)
+    return variable._trainable, variable._watched, variable._overwrite_with_gradient, *map(passes.Same, more)
+
+
+def _alone():
+    """What ``sys.getrefcount`` says in this Python of an object that one attribute and one local variable refer to."""
+    holder = Tensor(np.zeros(1), (1,), "float64")
+    array = holder.value
+    return sys.getrefcount(array)
+
+
+_ALONE = _alone()
+_plans: weakref.WeakSet = weakref.WeakSet()
+
+
+def _after_fork():
+    for plan in list(_plans):
+        plan._lock = threading.Lock()  # a thread that is no more may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _timed(step):
@@ -229,7 +278,7 @@ def _timed(step):
 
 def _is_array(x, xp):
     """Whether kernels can read and write this in place: a scalar or an array in another order of axes can't be."""
-    return isinstance(x, xp.array_types) and not isinstance(x, np.generic) and x.flags.c_contiguous
+    return isinstance(x, xp.array_types) and not isinstance(x, np.generic) and x.flags.c_contiguous and x.dtype.isnative
 
 
 def _gives_out(trace, call):
@@ -245,8 +294,8 @@ def _updates_in_place(trace, views):
             last_read[views[i][0] if i in views else i] = step
         for i in call.outputs:
             made_by[i] = step
-    for results in trace.results:
-        last_read[views[results][0] if results in views else results] = len(trace.calls)
+    for i in trace.kept():  # also what another variable is to hold
+        last_read[views[i][0] if i in views else i] = len(trace.calls)
     for variable, new in trace.writes.items():
         old, step = trace.reads[variable], made_by.get(new)
         if step is None or new in views or list(trace.writes.values()).count(new) > 1:

@@ -9,7 +9,8 @@ and the variables as they are there.
 """
 
 from kerasish import tree
-from kerasish.backend.autodiff.state import setting
+from kerasish.backend.autodiff.op import Call as GradientCall
+from kerasish.backend.autodiff.state import setting, state
 from kerasish.backend.autodiff.tensor import NoValueError, Tensor
 from kerasish.backend.plan.trace import Call, Trace
 
@@ -67,10 +68,10 @@ class Recorder:
                 raise NoValueError(
                     f"The shape of what {op.name} returns depends on a value: {y.shape}. It can't be part of a recorded step."
                 )
-        if op.lowered is not None:
-            with setting(grad_enabled=False):
-                made = op.lowered(*[x.alias() for x in inputs], **attrs)
-            for y, inner in zip(outputs, made if isinstance(made, (tuple, list)) else [made], strict=True):
+        with setting(grad_enabled=False):
+            lowered = None if op.lowered is None else op.lowered(*[x.alias() for x in inputs], **attrs)
+        if lowered is not None:
+            for y, inner in zip(outputs, lowered if isinstance(lowered, (tuple, list)) else [lowered], strict=True):
                 y.symbol = inner.symbol
             return
         numbers = [self.number(x) for x in inputs]
@@ -86,7 +87,7 @@ class Recorder:
         if held is None:
             before = self._initialized(variable) if self.outer is None else self.outer.read(variable)
             held = self._held[variable] = self.leaves[variable] = variable._leaf(Tensor(None, variable._shape, variable._dtype))
-            held.grad = before.grad
+            held.grad = None if self.outer is None else before.grad
             self._stands_for(held, self.trace.new(held.shape, held.dtype))
             self.trace.reads[variable] = self.number(held)
         return held
@@ -96,8 +97,6 @@ class Recorder:
         if variable._value is None:
             with setting(recording=None):
                 variable._deferred_initialize()
-        if variable._value.grad is not None:
-            raise NoValueError(f"Variable '{variable.path}' has a gradient from an earlier step: backward() would add to it.")
         return variable._value
 
     def write(self, variable, value):
@@ -109,6 +108,8 @@ class Recorder:
     def finish(self, results):
         """The trace, once the function has returned these tensors."""
         for variable, held in self._held.items():
+            if self.trace.looks_at_gradients and variable._value.grad is not None:
+                raise NoValueError(f"Variable '{variable.path}' has a gradient from an earlier step, which backward() would add to.")
             before = None if self.outer is None else self.outer.read(variable).grad
             if held.grad is not before and variable not in self.trace.writes:
                 raise NoValueError(f"Variable '{variable.path}' would keep a gradient (`.grad`) beyond the recorded step, branch or loop.")
@@ -127,6 +128,33 @@ class Recorder:
         return trace
 
 
+class _Beyond:
+    """The op of a result's call: there is no way back through a replay."""
+
+    @staticmethod
+    def grads(g, y):
+        raise ValueError(
+            "Gradients don't go back through a recorded function. Take them inside it, give it tensors that require gradients (then it "
+            "runs as if it were not recorded), or call it inside a GradientTape."
+        )
+
+
+def _what_else(leaves, at):
+    """A function that gives results what tensors have besides values: masks, and that gradients can't go through them. Or None."""
+    masked = [k for k, i in enumerate(at) if leaves[i]._keras_mask is not None]
+    wanted = [k for k, i in enumerate(at) if leaves[i].requires_grad and leaves[i].token is None]
+    if not masked and not wanted:
+        return None
+
+    def after(tensors):
+        for k, mask in zip(masked, tensors[len(at) :], strict=True):
+            tensors[k]._keras_mask = mask
+        for k in wanted if state.grad_enabled else ():
+            tensors[k].call, tensors[k].requires_grad = GradientCall(_Beyond, [], {}), True
+
+    return after
+
+
 def record(function, args):
     """Record ``function(*args)``, where every array-like leaf of ``args`` becomes an argument of the trace.
 
@@ -138,8 +166,10 @@ def record(function, args):
         result = function(*given)
         leaves = tree.flatten(result)
         at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-        trace = recorder.finish([leaves[i] for i in at])
-    if type(result) is dict and len(at) == len(leaves) == len(result) and sorted(result) == list(result):  # logs, quickly
+        masks = [leaves[i]._keras_mask for i in at if leaves[i]._keras_mask is not None]
+        trace = recorder.finish([*[leaves[i] for i in at], *masks])
+    after = _what_else(leaves, at)
+    if after is None and type(result) is dict and len(at) == len(leaves) == len(result) and sorted(result) == list(result):  # logs, quickly
         keys = list(result)
         return trace, lambda tensors: dict(zip(keys, tensors, strict=True))
     rest = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -147,8 +177,10 @@ def record(function, args):
 
     def packed(tensors):
         out = list(rest)
-        for i, tensor in zip(at, tensors, strict=True):
+        for i, tensor in zip(at, tensors, strict=False):
             out[i] = tensor
+        if after is not None:
+            after(tensors)
         return tree.pack_sequence_as(result_like, out)
 
     return trace, packed

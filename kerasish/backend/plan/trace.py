@@ -48,6 +48,7 @@ class Trace:
     def __init__(self):
         self.specs, self.calls, self.constants = [], [], {}
         self.arguments, self.reads, self.writes, self.results = [], {}, {}, []
+        self.looks_at_gradients = False  # at ``.grad`` of variables
 
     def new(self, shape, dtype):
         """The number of a new value."""
