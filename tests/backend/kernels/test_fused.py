@@ -53,7 +53,7 @@ def normal(*shape, seed=0):
 @given(st.integers(0, 1 << 30))
 def test_random_functions(seed):
     function = RandomFunction(seed)
-    check(function, *function.arrays, tol=3e-5, atol=3e-6)
+    check(function, *function.arrays, tol=3e-5, atol=1e-4)  # sums of numbers around 10 may cancel
 
 
 SHAPES = [(1, 1), (3, 1), (1, 5), (7, 16), (5, 33), (130, 64), (12, 70), (600, 100), (9, 1000), (5000, 16), (3, 20000)]
