@@ -313,9 +313,8 @@ def _attention(request):
     args = [v for x in (query, key, value, y) for v in _heads(request, x)]
     args += [weights, *mask, request.scratch(4 * request.threads * each_scratch), each_scratch, heads, queries, keys, width]
     args += [_bits(request.attrs["scale"] * math.log2(math.e)), each, parts]
-    flops = 2 * weights.size * (size + value_size)
     options = {"size": size, "value_size": value_size, "rows": rows, "mask": steps}
-    return [request.kernel(emit_attention, args, batch * heads * parts, flops, **options)]
+    return [request.kernel(emit_attention, args, batch * heads * parts, **options)]
 
 
 @candidate("_attention_gradient")
@@ -331,6 +330,5 @@ def _attention_gradient(request):
     args = [v for x in (query, key, value, y, *request.outputs, g) for v in _heads(request, x)]
     args += [request.dense(6), *mask, request.scratch(4 * request.threads * each_scratch), each_scratch, heads, queries, keys, width]
     args += [_bits(request.attrs["scale"])]
-    flops = 4 * weights.size * (size + value_size)
     options = {"size": size, "value_size": value_size, "rows": min(rows, queries), "key_rows": min(rows, keys), "mask": steps}
-    return [request.kernel(emit_attention_gradient, args, batch * heads, flops, **options)]
+    return [request.kernel(emit_attention_gradient, args, batch * heads, **options)]

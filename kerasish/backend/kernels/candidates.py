@@ -97,8 +97,6 @@ class Instruction(typing.NamedTuple):
     options: dict
     args: list
     tasks: int
-    nbytes: int = 0  # read and written, for the profile
-    flops: int = 0
 
 
 class Request:
@@ -137,10 +135,9 @@ class Request:
         self.checks.append((flag, error))
         return Buffer(flag, flag.shape, "int64")
 
-    def kernel(self, emit, args, tasks=1, flops=0, **options):
+    def kernel(self, emit, args, tasks=1, **options):
         """An instruction."""
-        nbytes = sum(b.size * b.itemsize for b in args if isinstance(b, Buffer) and not isinstance(b.base, Scratch))
-        return Instruction(emit, options, list(args), max(1, int(tasks)), nbytes, flops)
+        return Instruction(emit, options, list(args), max(1, int(tasks)))
 
 
 def raise_failed(checks):

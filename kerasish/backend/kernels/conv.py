@@ -584,7 +584,7 @@ def _correlate(request, x, w, y, strides, dilation, before, fill=None):
         rows_each=rows_each, panels=panels, parts=parts, panels_each=panels_each, panel_size=panel_size, filters=filters,
         y_image=y.strides[0], y_row=y.strides[1], y_pixel=y.strides[2], y_shift=fill or 0, taps_y=size[0])  # fmt: skip
     args, tasks = [reach.source(), w, y, scratch, *numbers], -(-images // block) * row_blocks * parts
-    main = request.kernel(_convolution, args, tasks=tasks, flops=each * images, vectors=vectors, positions=positions, rows=rows,
+    main = request.kernel(_convolution, args, tasks=tasks, vectors=vectors, positions=positions, rows=rows,
                           masked=filters % n > 0, fill=fill is not None, edges=reach.edges, **reach.options())  # fmt: skip
     return [*instructions, main]
 
@@ -727,7 +727,7 @@ def _gradient_within(request, call, x, g, sums, out, groups):
         units=units, units_each=-(-units // parts), kernel_size=out.size, filters=filters, taps_y=call.size[0], taps_x=call.size[1],
         stride_y=call.strides[0], stride_x=call.strides[1], top=call.before[0], left=call.before[1])  # fmt: skip
     return request.kernel(
-        _kernel_gradient_within, [x, g, sums, *numbers], tasks=groups * parts, flops=2 * math.prod(g.shape[:3]) * out.size,
+        _kernel_gradient_within, [x, g, sums, *numbers], tasks=groups * parts,
         dtype=x.dtype, taps=taps, width=across, vectors=vectors, masked=filters % n > 0)  # fmt: skip
 
 
@@ -749,5 +749,5 @@ def _gradient(request, call, x, g, sums, out, groups):
         parts=parts, units=units, units_each=-(-units // parts), kernel_size=out.size, filters=filters, g_image=g.strides[0],
         g_pixel=g.strides[2], padded_rows=reach.padded[0])  # fmt: skip
     return request.kernel(
-        _kernel_gradient, [reach.source(), g, sums, scratch, *numbers], tasks=groups * parts, flops=2 * math.prod(g.shape[:3]) * out.size,
+        _kernel_gradient, [reach.source(), g, sums, scratch, *numbers], tasks=groups * parts,
         run=reach.run, vectors=vectors, width=width, height=height, bands=bands, masked=filters % n > 0, **reach.options())  # fmt: skip

@@ -405,15 +405,15 @@ def instructions(request, a, b, c, product=emit_matmul, total=emit_total, extra=
     plan = _Plan(request, a, b, math.prod(c.batch), element, bool(axes))
     options = dict(plan.options, element=element, batch_axes=len(axes))
     more = {"accumulate": True} if accumulate else {}
-    flops, shape = 2 * m * columns * depth * plan.items, (m, columns)
+    shape = m, columns
     args = [plan.scratch_size, plan.scratch_b, m, columns, depth, *a.strides, *b.strides, *plan.sizes, *(x for axis in axes for x in axis)]
     if plan.parts == 1:
         args = [*extra, a.buffer, b.buffer, c.buffer, plan.scratch, *args]
-        return [request.kernel(product, args, plan.tasks, flops, **options, **more)]
+        return [request.kernel(product, args, plan.tasks, **options, **more)]
     parts = request.scratch(plan.parts * m * columns * c.buffer.itemsize, (plan.parts, *shape), element)
     block = -(-m // min(m, max(1, plan.parts * m * columns // 100_000)))
     return [
-        request.kernel(emit_matmul, [a.buffer, b.buffer, parts, plan.scratch, *args], plan.tasks, flops, **options, partial=True),
+        request.kernel(emit_matmul, [a.buffer, b.buffer, parts, plan.scratch, *args], plan.tasks, **options, partial=True),
         request.kernel(total, [*extra, parts, c.buffer, plan.parts, *shape, block], -(-m // block), element=element, **more),
     ]
 

@@ -546,7 +546,7 @@ def lstm(request):
     pack, packed, rows, tiles = call.packed(kernel, (1, width), width, call.units, bias)
     areas = call.block(call.whole(width), max(tiles * rows, n), call.whole(call.units), call.whole(call.units))
     args = [x, packed, h, c, call.mask, *request.outputs, tiles, *areas]
-    return [pack, request.kernel(emit_lstm, args, call.blocks, 2 * kernel.size * call.batch * call.steps, rows=rows, **options)]
+    return [pack, request.kernel(emit_lstm, args, call.blocks, rows=rows, **options)]
 
 
 @candidate("_lstm_gradient")
@@ -567,8 +567,7 @@ def lstm_gradient(request):
     before = Buffer(before.base, sequence.shape, "float32")
     areas = call.block(call.whole(width), max(tiles * rows, call.whole(call.units)), call.whole(call.units), call.whole(call.units))
     args = [g, g_h, g_c, packed, h, call.mask, sequence, tape, dx, dh, dc, before, sums, tiles, *areas]
-    flops = 2 * kernel.size * call.batch * call.steps
-    main = request.kernel(emit_lstm_gradient, args, call.blocks, flops, rows=rows, masked=call.masked)
+    main = request.kernel(emit_lstm_gradient, args, call.blocks, rows=rows, masked=call.masked)
     return [pack, main, *call.of_kernel(before, dx, d_kernel), call.of_bias(sums, d_bias)]
 
 
@@ -587,7 +586,7 @@ def gru(request):
     pack, packed, rows, tiles = call.packed(kernel, (1, width), width, call.units, bias_h)
     areas = call.block(call.whole(width), max(tiles * rows, n), call.whole(call.units))
     args = [x, bias, packed, h, call.mask, *request.outputs, tiles, *areas]
-    return [pack, request.kernel(emit_gru, args, call.blocks, 2 * kernel.size * call.batch * call.steps, rows=rows, **options)]
+    return [pack, request.kernel(emit_gru, args, call.blocks, rows=rows, **options)]
 
 
 @candidate("_gru_gradient")
@@ -608,6 +607,5 @@ def gru_gradient(request):
     sums = request.scratch(4 * call.blocks * 2 * width)
     areas = call.block(call.whole(width + call.units), max(tiles * rows, call.whole(call.units)), call.whole(call.units))
     args = [g, g_h, packed, h, sequence, tape, dx, dh, d_product, before, sums, tiles, *areas]
-    flops = 2 * kernel.size * call.batch * call.steps
-    main = request.kernel(emit_gru_gradient, args, call.blocks, flops, rows=rows)
+    main = request.kernel(emit_gru_gradient, args, call.blocks, rows=rows)
     return [pack, main, *call.of_kernel(before, d_product, d_kernel), call.of_bias(sums, d_bias)]
