@@ -127,6 +127,7 @@ class Op(Declared):
     the same in other ops (or None), where a plan gains from seeing them."""
 
     lowered = None
+    elementwise = False  # whether a result may take an input's memory while the kernel runs: groups of a plan say so
 
     def __init__(self, kernel, shape, dtype, grads, module, class_name, views):
         self.kernel, self.shape, self.dtype_rule, self.views = kernel, shape, dtype, views

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kerasish.backend.arrays.numpy import NumpyArrays
-from kerasish.backend.plan.trace import Call, Trace
+from kerasish.backend.plan.trace import Call, Trace, parts_of
 
 _NUMPY = NumpyArrays()
 
@@ -87,7 +87,7 @@ def static_views(trace):
     views = {}
     for call in trace.calls:
         source = call.inputs[0] if call.inputs else None
-        if not getattr(call.op, "views", False) or any(i not in trace.constants for i in call.inputs[1:]) or source in trace.constants:
+        if not call.op.views or any(i not in trace.constants for i in call.inputs[1:]) or source in trace.constants:
             continue
         root, shape, strides, offset = views.get(source, (source, trace.specs[source].shape, None, 0))
         memory = np.empty(trace.specs[root].shape, trace.specs[root].numpy_dtype)
@@ -95,11 +95,15 @@ def static_views(trace):
             continue
         x = memory if strides is None else np.lib.stride_tricks.as_strided(memory.reshape(-1)[offset // memory.itemsize :], shape, strides)
         y = call.op.kernel(_NUMPY, x, *[trace.constants[i] for i in call.inputs[1:]], **call.attrs)
-        parts = y if isinstance(y, (tuple, list)) else [y]
-        if all(_within(part, memory) for part in parts):
-            for number, part in zip(call.outputs, parts, strict=True):
+        if all(_within(part, memory) for part in parts_of(y)):
+            for number, part in zip(call.outputs, parts_of(y), strict=True):
                 views[number] = root, part.shape, part.strides, _address(part) - _address(memory)
     return views
+
+
+def root_of(views, value):
+    """The value whose memory a value is in."""
+    return views[value][0] if value in views else value
 
 
 def _address(array):

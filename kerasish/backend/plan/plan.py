@@ -5,6 +5,7 @@ kernels take becomes *programs*, which run without Python; every other call runs
 is updated in its own memory where nothing reads the old value later, and at the end of the replay otherwise.
 """
 
+import collections
 import functools
 import os
 import sys
@@ -20,6 +21,7 @@ from kerasish.backend.kernels import native
 from kerasish.backend.plan import passes
 from kerasish.backend.plan.fuse import fuse
 from kerasish.backend.plan.memory import lay_out
+from kerasish.backend.plan.trace import parts_of
 
 _LARGE = 1 << 16  # elements: larger constants that only repeat a number are not written out
 
@@ -38,17 +40,19 @@ class Plan:
         self.views = passes.static_views(trace)
         self.variables = list(trace.reads)
         self._versions = [None] * len(self.variables)
-        self._written = [v in trace.writes for v in self.variables]
         self._lock, self._flags = threading.Lock(), [_flags(v) for v in self.variables]
         _plans.add(self)
-        self._outside = {**dict.fromkeys(trace.arguments), **dict.fromkeys(trace.reads.values())}
+        self._outside = {*trace.arguments, *trace.reads.values()}
         self._updated = _updates_in_place(trace, self.views)
+        self._held = [(v, number, v in trace.writes) for v, number in trace.reads.items()]
+        late = [(trace.reads[v], n) for v, n in trace.writes.items() if n not in self._updated]
+        self._late = [(number, n, self.root(n) in self._outside) for number, n in late]
         self._results = [self._updated.get(n, n) for n in trace.results]
         self._bind()
 
     def root(self, value):
         """The value whose memory this one is in."""
-        value = self.views[value][0] if value in self.views else value
+        value = passes.root_of(self.views, value)
         return self._updated.get(value, value)
 
     # ---- binding
@@ -66,7 +70,7 @@ class Plan:
         for call in trace.calls:
             if self._is_view(call) and all(values[n] is not None for n in call.inputs):
                 y = call.op.kernel(xp, *[values[n] for n in call.inputs], **call.attrs)
-                for number, part in zip(call.outputs, y if isinstance(y, (tuple, list)) else (y,), strict=True):
+                for number, part in zip(call.outputs, parts_of(y), strict=True):
                     values[number] = part
         self._steps = self._make_steps(bound)
         made = {n for step in self._steps if not hasattr(step, "compiled") for call in step.calls for n in call.outputs}
@@ -127,7 +131,7 @@ class Plan:
             elif not self._is_view(call) or any(n in needed and self.values[n] is None for n in call.outputs):
                 close()
                 free = {n for n in (*call.inputs, *call.outputs) if last_use[n] == number and self.values[n] is None}
-                steps.append(self._eager_step(call, free - self._outside.keys()))
+                steps.append(self._eager_step(call, free - self._outside))
         close()
         self._programs.finish()
         return steps
@@ -162,7 +166,7 @@ class Plan:
             y = kernel(xp, *[values[i] for i in inputs], **attrs)
             if type(y) not in (tuple, list) and not (views or y.flags.c_contiguous):
                 y = xp.ascontiguousarray(y)  # as eagerly
-            for n, part in zip(outputs, y if isinstance(y, (tuple, list)) else (y,), strict=True):
+            for n, part in zip(outputs, parts_of(y), strict=True):
                 if values[n] is None:
                     values[n] = part
                 else:
@@ -206,23 +210,23 @@ class Plan:
 
     def _hold_variables(self):
         """Look where variables keep their values now; see that those that will be changed are nobody else's."""
-        values, reads, xp = self.values, self.trace.reads, self.xp
-        for i, variable in enumerate(self.variables):
+        values, xp = self.values, self.xp
+        for i, (variable, number, written) in enumerate(self._held):
             leaf = variable._value
             array = leaf.value
-            if self._written[i]:
+            if written:
                 shared = sys.getrefcount(leaf) > _ALONE or sys.getrefcount(array) > _ALONE
                 if shared or not _is_array(array, xp) or not (array.flags.owndata and array.flags.writeable):
-                    variable._set(Tensor(self._dense(reads[variable], array), leaf.shape, leaf.dtype))
+                    variable._set(Tensor(self._dense(number, array), leaf.shape, leaf.dtype))
                     array = variable._value.value
                 version = variable._version
             elif _is_array(array, xp):
                 version = variable._version
             else:  # a copy for this replay
-                array, version = self._dense(reads[variable], array), None
-            values[reads[variable]] = array
+                array, version = self._dense(number, array), None
+            values[number] = array
             if version is None or self._versions[i] != version:
-                self._programs.point_to((reads[variable],), values)
+                self._programs.point_to((number,), values)
                 self._versions[i] = version
 
     def _dense(self, number, array):
@@ -238,10 +242,10 @@ class Plan:
         return all(_flags(v) == flags for v, flags in zip(self.variables, self._flags, strict=True))
 
     def _write_variables(self):
-        values, late = self.values, [(v, n) for v, n in self.trace.writes.items() if n not in self._updated]
-        taken = [values[n].copy() if self.root(n) in self._outside else values[n] for _, n in late]
-        for (variable, _), value in zip(late, taken, strict=True):
-            values[self.trace.reads[variable]][...] = value
+        values = self.values
+        taken = [values[n].copy() if moves else values[n] for _, n, moves in self._late]
+        for (number, _, _), value in zip(self._late, taken, strict=True):
+            values[number][...] = value
 
 
 def _flags(variable):
@@ -291,20 +295,18 @@ def _updates_in_place(trace, views):
     last_read, made_by, updated = {}, {}, {}
     for step, call in enumerate(trace.calls):
         for i in call.inputs:
-            last_read[views[i][0] if i in views else i] = step
+            last_read[passes.root_of(views, i)] = step
         for i in call.outputs:
             made_by[i] = step
     for i in trace.kept():  # also what another variable is to hold
-        last_read[views[i][0] if i in views else i] = len(trace.calls)
+        last_read[passes.root_of(views, i)] = len(trace.calls)
+    holders = collections.Counter(trace.writes.values())
     for variable, new in trace.writes.items():
         old, step = trace.reads[variable], made_by.get(new)
-        if step is None or new in views or list(trace.writes.values()).count(new) > 1:
+        if step is None or new in views or holders[new] > 1:
             continue
         used = last_read.get(old, -1)
         call = trace.calls[step]
-        if used < step or (used == step and getattr(call.op, "elementwise", False)):
+        if used < step or (used == step and call.op.elementwise):
             updated[new] = old
     return updated
-
-
-__all__ = ["Plan", "optimised"]

@@ -12,7 +12,7 @@ from kerasish import tree
 from kerasish.backend.autodiff.op import Call as GradientCall
 from kerasish.backend.autodiff.state import setting, state
 from kerasish.backend.autodiff.tensor import NoValueError, Tensor
-from kerasish.backend.plan.trace import Call, Trace
+from kerasish.backend.plan.trace import Call, Trace, parts_of
 
 
 class Recorder:
@@ -68,12 +68,13 @@ class Recorder:
                 raise NoValueError(
                     f"The shape of what {op.name} returns depends on a value: {y.shape}. It can't be part of a recorded step."
                 )
-        with setting(grad_enabled=False):
-            lowered = None if op.lowered is None else op.lowered(*[x.alias() for x in inputs], **attrs)
-        if lowered is not None:
-            for y, inner in zip(outputs, lowered if isinstance(lowered, (tuple, list)) else [lowered], strict=True):
-                y.symbol = inner.symbol
-            return
+        if op.lowered is not None:
+            with setting(grad_enabled=False):
+                lowered = op.lowered(*[x.alias() for x in inputs], **attrs)
+            if lowered is not None:
+                for y, inner in zip(outputs, parts_of(lowered), strict=True):
+                    y.symbol = inner.symbol
+                return
         numbers = [self.number(x) for x in inputs]
         made = [self.trace.new(y.shape, y.dtype) for y in outputs]
         for y, number in zip(outputs, made, strict=True):

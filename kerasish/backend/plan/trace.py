@@ -26,6 +26,11 @@ class Spec(typing.NamedTuple):
         return self.size * self.numpy_dtype.itemsize
 
 
+def parts_of(y):
+    """What a kernel returned, as a sequence with one item for each output."""
+    return y if isinstance(y, (tuple, list)) else (y,)
+
+
 class Call:
     """``outputs = op(*inputs, **attrs)``, where inputs and outputs are numbers of values."""
 
