@@ -6,6 +6,8 @@ import pathlib
 import hypothesis
 import pytest
 
+from kerasish.backend.autodiff import state
+
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # most of the oracle's time goes into compiling: compile lightly, and keep what was compiled for the next run
@@ -18,3 +20,9 @@ pytest.register_assert_rewrite("tests.conformance.driver", "tests.conformance.la
 # no time limits (a busy machine is no fault of the code), and the same examples in every run of CI
 hypothesis.settings.register_profile("kerasish", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("kerasish")
+
+
+@pytest.fixture(autouse=True)
+def fresh_names():
+    """Automatic names start anew in every test: what a test sees doesn't hang on which ones ran before it in its process."""
+    state._taken.clear()
