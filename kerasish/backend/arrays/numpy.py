@@ -1,7 +1,9 @@
 """NumPy arrays."""
 
+import collections
 import functools
 import math
+import sys
 
 import numpy
 
@@ -33,7 +35,7 @@ class NumpyArrays(Arrays):
         return y if y.dtype == a.dtype or a.dtype != b.dtype else y.astype(a.dtype)  # bfloat16, which NumPy widens
 
     def memory(self, nbytes):
-        block = numpy.empty(nbytes + 64, numpy.uint8)
+        block = numpy.empty(nbytes + 64, numpy.uint8) if nbytes < _WORTH_KEEPING else _used_again(nbytes + 64)
         start = -block.ctypes.data % 64
         return block[start : start + nbytes]
 
@@ -70,6 +72,37 @@ class NumpyArrays(Arrays):
         key = numpy.asarray(key, dtype=numpy.uint64)
         bits = numpy.random.Philox(counter=0, key=key).random_raw(math.ceil(size / 2))
         return bits.view(numpy.uint32)[:size]
+
+
+_WORTH_KEEPING, _MOST_BYTES, _MOST_BLOCKS = 1 << 17, 1 << 27, 32
+_blocks: collections.deque = collections.deque()
+
+
+def _alone():
+    """What ``sys.getrefcount`` says in this Python of an object that one local variable refers to."""
+    block = numpy.empty(1)
+    return sys.getrefcount(block)
+
+
+_ALONE = _alone()
+
+
+def _used_again(nbytes):
+    """A block that nobody refers to any more, or a new one: to touch fresh memory costs more than most kernels do."""
+    for _ in range(len(_blocks)):
+        try:
+            block = _blocks.popleft()  # no other thread sees it now
+        except IndexError:
+            break
+        free = nbytes <= block.size <= nbytes + nbytes // 8 and sys.getrefcount(block) == _ALONE
+        _blocks.append(block)
+        if free:
+            return block
+    block = numpy.empty(nbytes, numpy.uint8)
+    _blocks.append(block)
+    while len(_blocks) > _MOST_BLOCKS or sum(b.size for b in list(_blocks)) > _MOST_BYTES:
+        _blocks.popleft()
+    return block
 
 
 def _leading(x, axes, dtype):

@@ -29,6 +29,7 @@ from kerasish.backend.autodiff.state import next_order, state
 from kerasish.backend.autodiff.symbolic import Node, Operation, any_symbolic_tensors, compute_output_spec
 from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
 from kerasish.config import _on_floatx, standardize_data_format
+from kerasish.loading import spend
 from kerasish.saveable import get_registered_name, registry, serialize_keras_object, serializes
 
 
@@ -96,9 +97,10 @@ def _operation_class(function):
     """The Operation that stands for calls of an op in Functional models and in their files, with Keras's class name."""
 
     class _OpCall(Operation):
-        def __init__(self, name=None, **attributes):
+        def __init__(self, *values, name=None, **attributes):
             super().__init__(name=name)
-            self.attributes = attributes
+            names = [p for p in function.__signature__.parameters if p not in function.input_names]
+            self.attributes = dict(zip(names, values, strict=False)) | attributes
 
         def __call__(self, *args, **kwargs):
             if any_symbolic_tensors(args, kwargs):
@@ -216,7 +218,7 @@ class Op(Declared):
             return self._without_value(inputs, attrs, out_dtype, wanted)
         token = xp.silence()
         try:
-            value = self.kernel(xp, *values, **attrs)
+            value = xp.run(self, values, attrs)
         except ValueError:
             self.shape(*[x.shape for x in inputs], **attrs)  # where the rule refuses too, its message is the clearer one
             raise
@@ -227,12 +229,15 @@ class Op(Declared):
         else:
             if not (value.flags.c_contiguous or self.views):
                 value = xp.ascontiguousarray(value)  # so that later sums run in one order, wherever the inputs came from
+            if out_dtype == "bfloat16":
+                value = value.astype(dtypes.numpy_dtype(out_dtype), copy=False)  # NumPy widens it beside Python's numbers
             outputs = [Tensor(value, value.shape, name_of(value.dtype))]
         if wanted and state.grad_enabled:
             self._remember(inputs, attrs, outputs)
         return outputs if type(value) in (tuple, list) else outputs[0]
 
     def _without_value(self, inputs, attrs, out_dtype, wanted):
+        spend("ops")  # a config must not make us loop for ever
         shape = self.shape(*[x.shape for x in inputs], **attrs)
         several = isinstance(shape, list)
         kinds = out_dtype if isinstance(out_dtype, (tuple, list)) else [out_dtype] * (len(shape) if several else 1)

@@ -41,7 +41,7 @@ def _common_size(sizes, shapes):
 def normalize_axis(axis, ndim):
     """One axis as a number from 0; ValueError where it is out of range."""
     if not -ndim <= axis < ndim:
-        raise ValueError(f"axis={axis} is out of bounds for a tensor of rank {ndim}.")
+        raise ValueError(f"axis {axis} is out of bounds for a tensor of rank {ndim}.")
     return axis % ndim
 
 

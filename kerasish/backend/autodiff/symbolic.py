@@ -263,7 +263,10 @@ class Function(Operation):
         return tree.map_structure(lambda x: x.shape, self.compute_output_spec(specs))
 
     def _run_through_graph(self, inputs, operation_fn, call_fn=None):
-        values = dict(zip(map(id, self._inputs), tree.flatten(inputs), strict=True))
+        flat = tree.flatten(inputs)
+        if len(flat) != len(self._inputs):
+            raise ValueError(f"{self.name} got an invalid input structure: {len(self._inputs)} tensors wanted, {len(flat)} given.")
+        values = dict(zip(map(id, self._inputs), flat, strict=True))
         for node in self._nodes:
             if node.is_input or all(id(x) in values for x in node.outputs):
                 continue
@@ -322,7 +325,7 @@ def _walk_back(inputs, outputs):
             first_met.setdefault(id(node.operation), len(first_met))
             if node.is_input and id(x) not in input_ids:
                 raise ValueError(
-                    f"`inputs` not connected to `outputs`: the output depends on {x!r}, which is not among the inputs {list(inputs)}."
+                    f"Output of the graph is not connected to `inputs`: it depends on {x!r}, which is not among {list(inputs)}."
                 )
             stack.append((x, True))
             stack.extend((parent, False) for parent in reversed(node.input_tensors))
@@ -331,7 +334,7 @@ def _walk_back(inputs, outputs):
 
 def _source(x, inputs):
     if getattr(x, "_keras_history", None) is None or x._keras_history.operation is None:
-        raise ValueError(f"`inputs` not connected to `outputs`: {x!r} was made by no operation and is not among {list(inputs)}.")
+        raise ValueError(f"Output {x!r} is not connected to `inputs`: no operation made it, and it is not among {list(inputs)}.")
     return node_of(x)
 
 

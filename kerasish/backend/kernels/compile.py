@@ -5,12 +5,14 @@ compiled once in the life of a machine: the object file's name is a hash of the 
 processor and the versions, so a warm start writes no code at all and reads a few kilobytes.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
 import platform
 import tempfile
 import threading
+import time
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -18,6 +20,8 @@ from llvmlite import ir
 
 from kerasish.backend.kernels.emit import Emitter
 
+_MOST_BYTES = 1 << 26  # that the folder may take: some 25,000 kernels
+_DAY = 86400.0
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
@@ -90,6 +94,7 @@ def _load(emit, options, key):
     if code is None:
         code = _object_code(emit, options, name)
         _keep(path, hashlib.sha256(code).digest() + code)
+        _prune_once()
     engine = target().engine
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -97,13 +102,45 @@ def _load(emit, options, key):
 
 
 def _kept(path):
-    """What the cache has, None where it has nothing or something damaged."""
+    """What the cache has, None where it has nothing or something damaged. That it was wanted today is noted in the file's time."""
     try:
         with open(path, "rb") as file:
             content = file.read()
+        if time.time() - os.stat(path).st_mtime > _DAY:
+            os.utime(path)
     except OSError:
         return None
     return content[32:] if hashlib.sha256(content[32:]).digest() == content[:32] else None
+
+
+def prune(folder, most=_MOST_BYTES):
+    """Delete what nobody has wanted for the longest time, where the folder's object files take more than ``most`` bytes: down to three
+    quarters of that. Other processes may do the same meanwhile, or want a file that goes: they compile it again."""
+    files = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.name.endswith(".o") or (entry.name.startswith("tmp") and time.time() - entry.stat().st_mtime > _DAY):
+                    files.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+    total = sum(size for _, size, _ in files)
+    goal = total if total <= most else most * 3 // 4
+    for _, size, path in sorted(files):
+        if total <= goal:
+            break
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        total -= size
+
+
+@functools.cache
+def _prune_once():
+    """When a process writes its first file, but not more than once an hour on this machine: there may be many files to look at."""
+    stamp = os.path.join(cache_folder(), "pruned")
+    with contextlib.suppress(OSError):
+        if not os.path.exists(stamp) or time.time() - os.stat(stamp).st_mtime > _DAY / 24:
+            with open(stamp, "w"):
+                os.utime(stamp)
+            prune(cache_folder())
 
 
 def _keep(path, content):

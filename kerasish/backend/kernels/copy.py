@@ -19,7 +19,7 @@ import numpy as np
 from kerasish.backend.arrays.numpy import NumpyArrays
 from kerasish.backend.kernels.candidates import Buffer, Request, candidate
 from kerasish.backend.kernels.compile import target
-from kerasish.backend.kernels.emit import Pointer, i8, i16, i32, i64
+from kerasish.backend.kernels.emit import Pointer, f16, f32, i8, i16, i32, i64
 
 _INTEGER = {1: i8, 2: i16, 4: i32, 8: i64}
 _LOOPS = (2, 4, 6, 8)  # how many axes a kernel has: few kernels for all shapes
@@ -210,6 +210,8 @@ _VIEWS = "transpose", "broadcast_to", "flip", "diagonal", "_get_item", "_split",
 def _copied_views(request):
     if len(request.inputs) > 1 or any(isinstance(item, bool) for item in request.attrs.get("key", ())):
         return None  # indexing with tensors or masks
+    if not request.inputs[0].shape and not request.outputs[0].shape:  # of a number NumPy gives no view
+        return [copy(request, request.inputs[0], request.outputs[0])]
     views = views_of(request.op.kernel, request.inputs[0], request.attrs)
     return [copy(request, x, y) for x, y in zip(views, request.outputs, strict=True) if y.size]
 
@@ -274,6 +276,39 @@ def _stack(request):
         return None
     wide = [x.view((*x.shape[:axis], 1, *x.shape[axis:]), (*x.strides[:axis], 0, *x.strides[axis:])) for x in request.inputs]
     return [copy(request, x, _part(y, axis, i, 1)) for i, x in enumerate(wide) if x.size]
+
+
+@candidate("_pad_repeat")
+def _pad_repeat(request):
+    """Slices of an axis again, before and behind all of it."""
+    x, y, axis = request.inputs[0], request.outputs[0], request.attrs["axis"]
+    before, after, n = request.attrs["before"], request.attrs["after"], x.shape[axis]
+    if before + after > 16 or not x.size:
+        return None
+    sources = np.pad(np.arange(n), (before, after), request.attrs["mode"])
+    places = [*range(before), *range(before + n, before + n + after)]
+    borders = [copy(request, _part(x, axis, int(sources[i]), 1), _part(y, axis, i, 1)) for i in places]
+    return [copy(request, x, _part(y, axis, before, n)), *borders]
+
+
+# ---- between half and single precision
+_HALVES = {"float16": f16, "float32": f32}
+
+
+def emit_cast(k, source, target):
+    """Arguments: x, y, how many, how many a task."""
+    x, y, count, each = k.arg(0, _HALVES[source]), k.arg(1, _HALVES[target]), k.arg(2, i64), k.arg(3, i64)
+    body = lambda i, v: v.store(v.load(x, i).to(_HALVES[target]), y, i)
+    k.each_vector(k.task * each, k.minimum(k.task * each + each, count), body, unroll=4)
+
+
+@candidate("cast")
+def _cast(request):
+    x, y = request.inputs[0], request.outputs[0]
+    if {x.dtype, y.dtype} != set(_HALVES) or not y.size:
+        return None
+    each = max(1 << 14, -(-y.size // (4 * request.threads)))
+    return [request.kernel(emit_cast, [request.dense(0), y, y.size, each], -(-y.size // each), source=x.dtype, target=y.dtype)]
 
 
 # ---- zeros, or another number, around

@@ -51,7 +51,7 @@ def along(ins, outs, axis=None, **attrs):
 
 def statistics(ins, outs, axes=None, **attrs):
     kept = reduced(ins[0], axes, keepdims=True)
-    return ins, [kept if math.prod(s) == math.prod(kept) != math.prod(ins[0]) else s for s in outs], kept
+    return ins, [kept if math.prod(s) == math.prod(kept) else s for s in outs], kept
 
 
 def _to_one(ins, outs, axis, **attrs):
@@ -86,10 +86,14 @@ _ALIGN = {
         "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_xor",
         "logical_not", "isfinite", "isnan", "isinf", "floor", "ceil", "trunc", "_power", "masked_scale", "_scale_and_shift",
         "_sigmoid_crossentropy", "zeros_like", "ones_like", "hard_shrink", "soft_shrink", "threshold", "squareplus",
+        "erfc", "erfinv", "exp2", "logaddexp", "logaddexp2", "hypot", "nextafter", "heaviside", "nan_to_num", "isclose", "deg2rad",
+        "rad2deg", "sparse_sigmoid", "sparse_plus", "i0",
     ),
 }  # fmt: skip
 ALIGNED = {name: align for align, names in _ALIGN.items() for name in names}
 VIEWS = {"broadcast_to", "reshape", "_relabel", "spread"}  # they compute nothing
+_DEAR = {"i0", "erf", "erfc", "erfinv", "_gelu_tanh", "_normal_cdf", "_power", "logaddexp", "logaddexp2"}
+CHEAP = {*_ALIGN[elements], *_ALIGN[renamed], *_ALIGN[reduction], "sum_to", "spread"} - _DEAR  # what NumPy does in one quick pass
 REDUCTIONS = {*_ALIGN[reduction], "sum_to"}  # they may go over any axes
 
 
@@ -102,6 +106,8 @@ def fusible(name, attrs, ins, outs):
     if align is None or any(dtype not in DTYPES or 0 in shape for shape, dtype in (*ins, *outs)):
         return None
     if name in ("_power", "sign", "_slope_of_absolute") and any("float" not in dtype for _, dtype in ins):
+        return None
+    if name in ("any", "all") and any(dtype != "bool" for _, dtype in ins):
         return None
     return align([tuple(shape) for shape, _ in ins], [tuple(shape) for shape, _ in outs], **attrs)
 

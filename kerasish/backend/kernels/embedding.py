@@ -8,6 +8,8 @@ for any number of threads, and the same as NumPy's.
 Numbers out of range never make a kernel leave its buffers: they count as row 0, and raise a flag (``Request.check``).
 """
 
+import math
+
 from kerasish.backend.kernels.candidates import candidate
 from kerasish.backend.kernels.copy import pointer_to, runs
 from kerasish.backend.kernels.emit import SIZE, f32, f64, i8, i16, i32, i64
@@ -20,14 +22,20 @@ _RANGE = 1 << 19  # bytes of a table that one task fills
 
 
 # ---- looking up
-def emit_take(k, itemsize, index):
-    """``y[i] = table[numbers[i]]``. Arguments: table, numbers, y, flag, how many numbers, rows of the table, elements between
-    them, elements of a row, numbers for each task."""
+def emit_take(k, itemsize, index, few=0):
+    """``y[i] = table[numbers[i]]``, rows of ``few`` elements, 0: any number. Arguments: table, numbers, y, flag, how many numbers, rows
+    of the table, elements between them, elements of a row, numbers for each task."""
     t = _BITS[itemsize]
     table, ids, y, flag = pointer_to(k, 0, t), pointer_to(k, 1, _INDICES[index]), pointer_to(k, 2, t), k.integers(3)
     count, rows, stride, width, each = (k.arg(i, i64) for i in range(4, 9))
     start = k.task * each
     stop = k.minimum(start + each, count)
+    if few:
+        with k.range(start, stop) as i:
+            source = table + _checked(k, ids[i].to(i64), rows, flag) * stride
+            for e in range(few):
+                y[i * few + e] = source[e]
+        return
     with k.range(start, stop) as i:
         ahead = _safe(ids[k.minimum(i + _AHEAD, stop - 1)].to(i64), rows)
         (table + ahead * stride).prefetch()
@@ -67,12 +75,45 @@ def _lookup(request):
     each = max(1, (1 << 16) // (width * y.itemsize))
     each = max(each, -(-ids.size // (8 * request.threads)))
     args = [table, ids, y, request.check(_out_of_bounds(rows)), ids.size, rows, table.strides[0], width, each]
-    return [request.kernel(emit_take, args, -(-ids.size // each), itemsize=y.itemsize, index=ids.dtype)]
+    few = width if width <= 4 else 0
+    return [request.kernel(emit_take, args, -(-ids.size // each), itemsize=y.itemsize, index=ids.dtype, few=few)]
 
 
 @candidate("_take")
 def _take(request):
-    return _lookup(request) if request.attrs["axis"] == 0 else None
+    return _lookup(request) if request.attrs["axis"] == 0 else _lookup_behind(request)
+
+
+def emit_take_behind(k, itemsize, index, width):
+    """``y[i, j] = x[i, numbers[j]]`` for pieces of ``width`` elements, 0: any number. Arguments: x, numbers, y, flag, how many
+    numbers, rows, pieces of a row of x, elements of a piece, rows for each task."""
+    t = _BITS[itemsize]
+    x, ids, y, flag = pointer_to(k, 0, t), pointer_to(k, 1, _INDICES[index]), pointer_to(k, 2, t), k.integers(3)
+    count, rows, pieces, size, each = (k.arg(i, i64) for i in range(4, 9))
+    size = k.const(width) if width else size
+    with k.range(k.task * each, k.minimum(k.task * each + each, rows)) as i:
+        source, target = x + i * pieces * size, y + i * count * size
+
+        def one(j, source=source, target=target):
+            piece, place = source + _checked(k, ids[j].to(i64), pieces, flag) * size, target + j * size
+            if width:
+                for e in range(width):
+                    place[e] = piece[e]
+            else:
+                runs(k, k.const(0), size, k.lanes * 4 // itemsize, lambda e, m: place.store(piece.load(e, m), e))
+
+        with k.range(count) as j:
+            one(j)
+
+
+def _lookup_behind(request):
+    x, ids, y, axis = *request.inputs, request.outputs[0], request.attrs["axis"]
+    if ids.dtype not in _INDICES or not y.size or not x.size:
+        return None
+    rows, pieces, size = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+    each, tasks = _row_tasks(request, rows, y.size * y.itemsize)
+    args = [request.dense(0), request.dense(1), y, request.check(_out_of_bounds(pieces, axis)), ids.size, rows, pieces, size, each]
+    return [request.kernel(emit_take_behind, args, tasks, itemsize=y.itemsize, index=ids.dtype, width=size if size <= 4 else 0)]
 
 
 def _first_axis_only(key):
@@ -86,38 +127,60 @@ def _get_rows(request):
 
 
 # ---- the gradient
-def emit_add_rows(k, element, index):
-    """Zeros, with ``values[i]`` added to row ``numbers[i]``; a task does a range of rows. Arguments: values, numbers, y, flag,
-    how many numbers, rows of y, elements of a row, rows for each task."""
+_COMBINE = {
+    "add": lambda k, a, b: a + b,
+    "multiply": lambda k, a, b: a * b,
+    "maximum": lambda k, a, b: k.maximum(a, b),
+    "minimum": lambda k, a, b: k.minimum(a, b),
+    "put": lambda k, a, b: b,
+}
+
+
+def _neutral(kind, t):
+    """What leaves every number as it is."""
+    if kind in ("add", "multiply"):
+        return int(kind == "multiply")
+    sign = -1 if kind == "maximum" else 1
+    return sign * math.inf if t is not i32 else -(2**31) if sign < 0 else 2**31 - 1
+
+
+def emit_add_rows(k, element, index, kind="add", checked=True):
+    """Zeros, with ``values[i]`` added to row ``numbers[i]``, or what else ``kind`` says ("put": other rows, with these in their place);
+    a task does a range of rows. Numbers out of range raise the flag where ``checked``, else they are left out, also negative ones.
+    Arguments: values, numbers, y, flag, how many numbers, rows of y, elements of a row, rows for each task, and the other rows."""
     t = _NUMBERS[element]
     values, ids, y, flag = pointer_to(k, 0, t), pointer_to(k, 1, _INDICES[index]), pointer_to(k, 2, t), k.integers(3)
     count, rows, width, each = (k.arg(i, i64) for i in range(4, 8))
     start, step = k.task * each, k.lanes * 4 // SIZE[t]
     stop = k.minimum(start + each, rows)
-    zero = k.vector(0, t, step)
-    runs(k, start * width, stop * width, step, lambda j, m: y.store(k.shuffle(zero, zero, range(m)), j))
+    if kind == "put":
+        before = pointer_to(k, 8, t)
+        runs(k, start * width, stop * width, step, lambda j, m: y.store(before.load(j, m), j))
+    else:
+        neutral = k.vector(_neutral(kind, t), t, step)
+        runs(k, start * width, stop * width, step, lambda j, m: y.store(k.shuffle(neutral, neutral, range(m)), j))
+    existing = (lambda row: k.select(row < 0, row + rows, row)) if checked else lambda row: row
 
     def add(place):
-        row = ids[place].to(i64)
-        target, source = y + k.select(row < 0, row + rows, row) * width, values + place * width
-        runs(k, k.const(0), width, step, lambda j, m: target.store(target.load(j, m) + source.load(j, m), j))
+        target, source = y + existing(ids[place].to(i64)) * width, values + place * width
+        runs(k, k.const(0), width, step, lambda j, m: target.store(_COMBINE[kind](k, target.load(j, m), source.load(j, m)), j))
 
     def report(place):
         flag[0], flag[1] = 1, ids[place].to(i64)
 
     def look(place, v):
-        row = v.load(ids, place).to(i64)
-        row = k.select(row < 0, row + rows, row)
+        row = existing(v.load(ids, place).to(i64))
         exists = k.mask(count - place)
-        with k.when(k.task.equals(0)):
-            k.each_bit(exists & ((row < 0) | (row >= rows)), lambda lane: report(place + lane))
+        if checked:
+            with k.when(k.task.equals(0)):
+                k.each_bit(exists & ((row < 0) | (row >= rows)), lambda lane: report(place + lane))
         k.each_bit(exists & (row >= start) & (row < stop), lambda lane: add(place + lane))
 
     k.each_vector(0, count, look)
 
 
-def _added(request):
-    values, ids, y = request.inputs[0], request.inputs[1], request.outputs[0]
+def _added(request, kind="add", checked=True, places=(0, 1), more=()):
+    (values, ids), y = (request.inputs[i] for i in places), request.outputs[0]
     if ids.dtype not in _INDICES or values.dtype not in _NUMBERS or not y.size:
         return None
     rows, width = y.shape[0], y.size // y.shape[0]
@@ -125,13 +188,26 @@ def _added(request):
     each = -(-rows // max(1, y.size * y.itemsize // _RANGE, busy))
     if values.size != ids.size * width:  # broadcast
         return None
-    args = [request.dense(0), request.dense(1), y, request.check(_out_of_bounds(rows)), ids.size, rows, width, each]
-    return [request.kernel(emit_add_rows, args, -(-rows // each), element=y.dtype, index=ids.dtype)]
+    flag = request.check(_out_of_bounds(rows)) if checked else 0
+    args = [*map(request.dense, places), y, flag, ids.size, rows, width, each, *more]
+    return [request.kernel(emit_add_rows, args, -(-rows // each), element=y.dtype, index=ids.dtype, kind=kind, checked=checked)]
+
+
+@candidate("_segment")
+def _segment(request):
+    return _added(request, request.attrs["kind"], checked=False)
 
 
 @candidate("_add_at")
 def _add_at(request):
     return _added(request) if request.attrs["axis"] == 0 else None
+
+
+@candidate("_set")
+def _set_rows(request):
+    if len(request.inputs) != 3 or not _first_axis_only(request.attrs["key"]) or request.inputs[0].dtype != request.inputs[1].dtype:
+        return None
+    return _added(request, "put", places=(1, 2), more=[request.dense(0)])
 
 
 @candidate("_put")

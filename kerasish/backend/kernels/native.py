@@ -10,7 +10,10 @@ import numpy as np
 from kerasish.backend.arrays.numpy import NumpyArrays
 from kerasish.backend.kernels.candidates import Buffer, Request, Scratch, bind, raise_failed
 
-_KERNELS = ("copy", "gemm", "conv", "pool", "fused", "moments", "embedding", "random", "attention", "recurrent")
+_KERNELS = (
+    "copy", "gemm", "conv", "depthwise", "pool", "fused", "moments", "embedding", "order", "random", "attention", "recurrent", "linalg",
+    "fourier",
+)  # fmt: skip
 _state: dict = {"available": None}
 
 

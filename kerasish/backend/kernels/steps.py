@@ -6,6 +6,7 @@ op's attributes. Truth values are ``i1`` here, and bytes in memory.
 
 import math
 
+import numpy as np
 from llvmlite import ir
 
 from kerasish.backend.kernels import vmath
@@ -98,6 +99,29 @@ def _wins(k, d, result, a, b):
     return (_float(k, a > b, a) + _float(k, a >= b, a)) * 0.5
 
 
+def _heaviside(k, d, result, x, at_zero):
+    y = k.select(x > 0, k.const(1, x.type), k.select(x < 0, k.const(0, x.type), x))
+    return k.select(x.equals(0), at_zero, y)
+
+
+def _nan_to_num(k, d, result, x, nan=0.0, posinf=None, neginf=None):
+    largest = float(np.finfo(d).max)
+    y = k.select(x.equals(math.inf), k.const(largest if posinf is None else posinf, x.type), x)
+    y = k.select(x.equals(-math.inf), k.const(-largest if neginf is None else neginf, x.type), y)
+    return k.select(x.differs(x), k.const(0.0 if nan is None else nan, x.type), y)
+
+
+def _isclose(k, d, result, a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
+    near = (k.abs(a - b) <= k.abs(b) * rtol + atol) & (k.abs(b) < math.inf)
+    near = near | a.equals(b)
+    return near | (a.differs(a) & b.differs(b)) if equal_nan else near
+
+
+def _sparse_plus(k, d, result, x):
+    y = _clip(k, d, d, x + 1.0, 0.0, 2.0)
+    return y * y * 0.25 + k.maximum(x - 1.0, 0.0)
+
+
 def _logical(name):
     def step(k, d, result, a, *b):
         a, b = _truth(k, d, a), [_truth(k, d, x) for x in b]
@@ -135,6 +159,19 @@ STEPS = {
     "tanh": _on_float(vmath.tanh),
     "sigmoid": _on_float(vmath.sigmoid),
     "erf": _on_float(vmath.erf),
+    "erfc": _on_float(vmath.erfc),
+    "erfinv": _on_float(vmath.erfinv),
+    "i0": _on_float(vmath.i0),
+    "exp2": _on_float(vmath.exp2),
+    "logaddexp": lambda k, d, result, a, b: vmath.logaddexp(k, a, b),
+    "logaddexp2": lambda k, d, result, a, b: vmath.logaddexp(k, a, b, 2.0),
+    "hypot": lambda k, d, result, a, b: vmath.hypot(k, a, b),
+    "nextafter": lambda k, d, result, a, b: vmath.nextafter(k, a, b),
+    "heaviside": _heaviside,
+    "nan_to_num": _nan_to_num,
+    "isclose": _isclose,
+    "deg2rad": _on_float(lambda k, x: x * (math.pi / 180.0)),
+    "rad2deg": _on_float(lambda k, x: x * (180.0 / math.pi)),
     "_power": lambda k, d, result, a, b: vmath.power(k, a, b),
     "softplus": _on_float(lambda k, x: _softplus_of_minus(k, x) + k.maximum(x, 0.0)),
     "log_sigmoid": _on_float(lambda k, x: k.minimum(x, 0.0) - _softplus_of_minus(k, x)),
@@ -153,6 +190,8 @@ STEPS = {
     "celu": lambda k, d, result, x, alpha=1.0: _elu(k, d, result, x, alpha, alpha),
     "_gelu_tanh": _gelu,
     "_normal_cdf": _on_float(lambda k, x: (vmath.erf(k, x * math.sqrt(0.5)) + 1.0) * 0.5),
+    "sparse_sigmoid": lambda k, d, result, x: _clip(k, d, d, x + 1.0, 0.0, 2.0) * 0.5,
+    "sparse_plus": _sparse_plus,
     "softsign": _on_float(lambda k, x: x / (k.abs(x) + 1.0)),
     "squareplus": _on_float(lambda k, x, b=4: (k.sqrt(x * x + float(b)) + x) * 0.5),
     "maximum": maximum,
@@ -184,8 +223,10 @@ STEPS = {
     "zeros_like": lambda k, d, result, x: k.const(0, _like(TYPES[result], x)),
     "ones_like": lambda k, d, result, x: k.const(1, _like(TYPES[result], x)),
 }
-FLOATS_ONLY = {"isfinite", "isnan", "isinf", "floor", "ceil", "trunc", "_wins", "_gate", "_leak"}
-SINGLE = {"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "_power", "softplus", "log_sigmoid", "silu", "elu", "celu",
+FLOATS_ONLY = {"isfinite", "isnan", "isinf", "floor", "ceil", "trunc", "_wins", "_gate", "_leak", "heaviside", "nan_to_num", "isclose",
+               "deg2rad", "rad2deg"}  # fmt: skip
+SINGLE = {"i0", "erfc", "erfinv", "exp2", "logaddexp", "logaddexp2", "hypot", "nextafter",
+          "exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "_power", "softplus", "log_sigmoid", "silu", "elu", "celu",
           "_gelu_tanh", "_normal_cdf", "_sigmoid_crossentropy"}  # fmt: skip
 CHEAP = {"add", "subtract", "multiply", "negative", "maximum", "minimum", "relu", "choose", "cast", "square", "_gate", "_clip", "equal",
          "place", "number", "absolute", "greater", "less", "greater_equal", "less_equal"}  # fmt: skip

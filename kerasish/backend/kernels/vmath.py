@@ -6,8 +6,8 @@ and results too small or too large come out as NumPy's.
 
 import math
 
-from kerasish.backend.arrays.base import _P_SINGLE, _Q_SINGLE
 from kerasish.backend.kernels.emit import f32, f64, i32, i64
+from kerasish.backend.special import BESSEL_FAR, BESSEL_NEAR, COMPLEMENT, INVERSE_CENTER, INVERSE_TAIL, P_SINGLE, Q_SINGLE
 
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 _TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
@@ -101,6 +101,51 @@ def expm1(k, x):
     return k.select(x.equals(0.0), x, y)
 
 
+def i0(k, x):
+    """The modified Bessel function of the first kind and order 0."""
+    a = k.abs(x)
+    t = k.minimum(a, 3.75) * (1 / 3.75)
+    far = k.maximum(a, 3.75)
+    half = exp(k, far * 0.5)
+    beyond = half * (horner(k, 3.75 / far, BESSEL_FAR) / k.sqrt(far)) * half
+    return k.select(a < 3.75, horner(k, t * t, BESSEL_NEAR), beyond)
+
+
+def exp2(k, x):
+    """2 to the power x."""
+    x_ = k.select(x > 129.0, k.const(129.0, x.type), x)  # beyond, the result is infinite or 0 anyway; NaN stays
+    x_ = k.select(x_ < -151.0, k.const(-151.0, x.type), x_)
+    n = k.intrinsic("rint", x_)
+    r = (x_ - n) * math.log(2)
+    y = k.fma(horner(k, r, _EXP), r * r, r) + 1.0
+    n = k.select(n.differs(n), k.const(0.0, x.type), n).to(i32)
+    low = n.halved()
+    return y * _power_of_two(k, low) * _power_of_two(k, n - low)
+
+
+def logaddexp(k, x, y, base=math.e):
+    """log(exp(x) + exp(y)), or with powers of 2: the larger, and what the smaller adds to it."""
+    scale = math.log(base)
+    more = log1p(k, exp(k, -k.abs(x - y) * scale)) / scale
+    return k.select(x.equals(y), x + math.log(2) / scale, k.maximum(x, y) + more)
+
+
+def hypot(k, x, y):
+    """sqrt(x * x + y * y), without overflow on the way; infinite where one is, also beside NaN."""
+    z = _through_double(k, lambda k, x, y: k.sqrt(x * x + y * y), x, y)
+    infinite = k.abs(x).equals(math.inf) | k.abs(y).equals(math.inf)
+    return k.select(infinite, k.const(math.inf, x.type), z)
+
+
+def nextafter(k, x, y):
+    """The next number after x towards y."""
+    bits = x.bits(i32)
+    away = k.select((y > x) ^ (x < 0.0), k.const(1, bits.type), k.const(-1, bits.type))
+    z = k.select(x.equals(0.0), (y.bits(i32) & -(2**31)) | 1, bits + away).bits(f32)
+    z = k.select(x.equals(y), y, z)
+    return k.select(x.differs(x) | y.differs(y), x + y, z)
+
+
 def _through_double(k, f, *xs):
     """A function computed in double precision, where float32 would lose digits on the way."""
     return f(k, *(x.to(f64) for x in xs)).to(f32)
@@ -114,8 +159,27 @@ def erf(k, x):
 def _erf(k, x):
     x_ = k.select(x > 3.9, k.const(3.9, x.type), k.select(x < -3.9, k.const(-3.9, x.type), x))
     z = x_ * x_
-    y = horner(k, z, _P_SINGLE) * x_ / horner(k, z, _Q_SINGLE)
+    y = horner(k, z, P_SINGLE) * x_ / horner(k, z, Q_SINGLE)
     return k.select(y > 1.0, k.const(1.0, x.type), k.select(y < -1.0, k.const(-1.0, x.type), y))
+
+
+def erfc(k, x):
+    """1 - erf(x), exact also where that is tiny."""
+    a = k.abs(x)
+    a = k.select(a > 11.0, k.const(11.0, x.type), a)
+    t = 1.0 / k.fma(a, k.const(0.5, x.type), k.const(1.0, x.type))
+    high = (a.bits(i32) & -4096).bits(f32)  # its square is exact
+    y = exp(k, horner(k, t, COMPLEMENT) - (a - high) * (a + high)) * exp(k, -high * high) * t
+    return k.select(x < 0.0, 2.0 - y, y)
+
+
+def erfinv(k, x):
+    """The inverse of the error function."""
+    w = -log(k, k.maximum((1.0 - x) * (x + 1.0), 1e-37))
+    tail = horner(k, k.sqrt(k.maximum(w, 0.0)) - 3.0, INVERSE_TAIL)
+    y = k.select(w < 5.0, horner(k, w - 2.5, INVERSE_CENTER), tail) * x
+    y = k.select(k.abs(x).equals(1.0), k.intrinsic("copysign", k.const(math.inf, x.type), x), y)
+    return k.select(k.abs(x) > 1.0, k.const(math.nan, x.type), y)
 
 
 def power(k, x, y):

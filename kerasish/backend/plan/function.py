@@ -13,7 +13,7 @@ from kerasish.backend.autodiff.op import as_tensor
 from kerasish.backend.autodiff.state import state
 from kerasish.backend.autodiff.tensor import KerasTensor, NoValueError, Tensor
 from kerasish.backend.plan import passes
-from kerasish.backend.plan.plan import Plan
+from kerasish.backend.plan.plan import Plan, locked
 from kerasish.backend.plan.profile import profile
 from kerasish.backend.plan.record import record
 
@@ -32,6 +32,7 @@ class RecordedFunction:
         self.f, self.fingerprint, self.plans = f, fingerprint, collections.OrderedDict()
         self._lock, self._looked, self._depends_on = threading.RLock(), None, None
         self._recordings, self._eager, self._failed, self._quick = 0, False, None, {}
+        locked.add(self)
 
     def __call__(self, *args):
         key = self._quick_key(args)

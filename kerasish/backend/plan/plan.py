@@ -24,6 +24,7 @@ from kerasish.backend.plan.memory import lay_out
 from kerasish.backend.plan.trace import parts_of
 
 _LARGE = 1 << 16  # elements: larger constants that only repeat a number are not written out
+_WORTH_A_PLACE = 1 << 15  # bytes: larger results get memory of their own at each replay, smaller ones are copied
 
 
 def optimised(trace):
@@ -41,13 +42,13 @@ class Plan:
         self.variables = list(trace.reads)
         self._versions = [None] * len(self.variables)
         self._lock, self._flags = threading.Lock(), [_flags(v) for v in self.variables]
-        _plans.add(self)
+        locked.add(self)
         self._outside = {*trace.arguments, *trace.reads.values()}
         self._updated = _updates_in_place(trace, self.views)
         self._held = [(v, number, v in trace.writes) for v, number in trace.reads.items()]
         late = [(trace.reads[v], n) for v, n in trace.writes.items() if n not in self._updated]
         self._late = [(number, n, self.root(n) in self._outside) for number, n in late]
-        self._results = [self._updated.get(n, n) for n in trace.results]
+        self._results, self._given_away = [self._updated.get(n, n) for n in trace.results], []
         self._bind()
 
     def root(self, value):
@@ -88,7 +89,11 @@ class Plan:
             elif _gives_out(self.trace, call):
                 fixed.update(call.outputs)
         elsewhere = (self._outside, self.trace.constants, self.views, self._updated)
-        return {n for n in fixed if not any(n in places for places in elsewhere)}
+        fixed = {n for n in fixed if not any(n in places for places in elsewhere)}
+        shared = {self.root(n) for n in (*self.views, *self.trace.writes.values())}
+        large = {n for n in fixed - shared if self.trace.specs[n].nbytes >= _WORTH_A_PLACE and self._results.count(n) == 1}
+        self._given_away = sorted(large)
+        return fixed - large
 
     def _lifetimes(self, wanted):
         end, lives = len(self.trace.calls), {}
@@ -148,6 +153,8 @@ class Plan:
         """A call as a function without arguments that runs its op's own kernel."""
         values, kernel, xp, attrs, views = self.values, call.op.kernel, self.xp, call.attrs, call.op.views
         inputs, outputs = ([self._updated.get(n, n) for n in numbers] for numbers in (call.inputs, call.outputs))
+        kinds = [self.trace.specs[n] for n in call.outputs]
+        narrow = kinds[0].numpy_dtype if len(kinds) == 1 and kinds[0].dtype == "bfloat16" else None  # as eagerly
 
         def with_out():
             out = values[outputs[0]]
@@ -164,6 +171,8 @@ class Plan:
 
         def without():
             y = kernel(xp, *[values[i] for i in inputs], **attrs)
+            if narrow and type(y) not in (tuple, list):
+                y = y.astype(narrow, copy=False)
             if type(y) not in (tuple, list) and not (views or y.flags.c_contiguous):
                 y = xp.ascontiguousarray(y)  # as eagerly
             for n, part in zip(outputs, parts_of(y), strict=True):
@@ -193,7 +202,10 @@ class Plan:
             try:
                 for number, array in zip(trace.arguments, arguments, strict=True):
                     values[number] = array if number not in moving or _is_array(array, xp) else self._dense(number, array)
-                self._programs.point_to(trace.arguments, values)
+                for number in self._given_away:
+                    spec = trace.specs[number]
+                    values[number] = xp.memory(spec.nbytes).view(spec.numpy_dtype).reshape(spec.shape)
+                self._programs.point_to((*trace.arguments, *self._given_away), values)
                 self._hold_variables()
                 token = xp.silence()
                 try:
@@ -201,7 +213,7 @@ class Plan:
                         step() if run is None else run(step)
                 finally:
                     xp.unsilence(token)
-                results = [Tensor(xp.array(values[n]), *trace.specs[n]) for n in self._results]
+                results = [Tensor(values[n] if n in self._given_away else xp.array(values[n]), *trace.specs[n]) for n in self._results]
                 self._write_variables()
                 return results
             finally:
@@ -262,12 +274,12 @@ def _alone():
 
 
 _ALONE = _alone()
-_plans: weakref.WeakSet = weakref.WeakSet()
+locked: weakref.WeakSet = weakref.WeakSet()  # plans and functions
 
 
 def _after_fork():
-    for plan in list(_plans):
-        plan._lock = threading.Lock()  # a thread that is no more may have held it
+    for one in list(locked):
+        one._lock = threading.RLock() if hasattr(one, "plans") else threading.Lock()  # a thread that is no more may have held it
 
 
 if hasattr(os, "register_at_fork"):

@@ -124,3 +124,18 @@ def test_any_strides_on_both_sides(data):
     want = np.full(total[1], 99, "float32")
     view(want, sizes, [4 * s for s in strides[1]])[...] = view(memory[start:], sizes, [4 * s for s in strides[0]])
     np.testing.assert_array_equal(result, want)
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect", "symmetric", "wrap"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_repeated_borders(axis, mode):
+    check(indexing._pad_repeat, numbers(5, 6, 7), axis=axis, before=2, after=3, mode=mode)
+    check(indexing._pad_repeat, numbers(5, 6, 7).T, axis=axis, before=0, after=1, mode=mode)
+
+
+@pytest.mark.parametrize(("source", "target"), [("float32", "float16"), ("float16", "float32")])
+def test_half_precision(source, target):
+    special = np.array([0, -0.0, np.inf, -np.inf, np.nan, 65504, 65520, 1e-8, 6e-8, 1e-5, -70000, 2049], "float32")
+    with np.errstate(all="ignore"):
+        for x in (np.random.default_rng(0).standard_normal(70000).astype(source), special.astype(source), numbers(3, 5).astype(source).T):
+            check(core.cast, x, dtype=target)

@@ -31,10 +31,36 @@ def check(op, *arrays, **attrs):
     np.testing.assert_array_equal(got[0], want)
 
 
+@pytest.mark.parametrize("kind", ["add", "multiply", "maximum", "minimum"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(("count", "rows", "rest"), [(1, 1, ()), (300, 7, (5,)), (3000, 100, (33,)), (50, 400, (2, 3))], ids=str)
+def test_segments(count, rows, rest, dtype, kind):
+    values = integers(-3, 4, count, *rest).astype(dtype) if kind == "add" else integers(0, 2, count, *rest).astype(dtype) * 2 - 1
+    if dtype != "int32" and kind != "add":
+        values[count // 2 :: 7] = nan
+        values[::5] = inf
+    check(indexing._segment, values, integers(-2, rows + 2, count), num_segments=rows, kind=kind)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+@pytest.mark.parametrize(("count", "rows", "rest"), [(1, 1, ()), (300, 7, (5,)), (40, 3000, (64,)), (50, 400, (2, 3))], ids=str)
+def test_rows_put(count, rows, rest, dtype):
+    table, values, places = numbers(rows, *rest, dtype=dtype), numbers(count, *rest, dtype=dtype), integers(-rows, rows, count)
+    check(indexing._set, table, values, places, key=(indexing.ARRAY, *[slice(None)] * len(rest)))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((3, 7), 1), ((2, 5, 3), 1), ((4, 2, 6, 33), 2), ((2, 3, 4, 1), 3)], ids=str)
+def test_take_behind(shape, axis):
+    x = numbers(*shape)
+    check(indexing._take, x, integers(-shape[axis], shape[axis], 4, 9), axis=axis)
+    with pytest.raises(IndexError, match=f"index {shape[axis]} is out of bounds for axis {axis} with size {shape[axis]}"):
+        run_alone(indexing._take, [x, np.array([0, shape[axis]])], outputs=[np.empty((*shape[:axis], 2, *shape[axis + 1 :]), "float32")], axis=axis)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bool"])
 @pytest.mark.parametrize("index", ["int32", "int64"])
 @pytest.mark.parametrize(
-    ("table", "shape"), [((7, 5), (3, 4)), ((20, 128), (300, 9)), ((50, 33), (1,)), ((9,), (40,)), ((4, 3, 7), ()), ((5, 0), (2,))], ids=str
+    ("table", "shape"), [((7, 5), (3, 4)), ((20, 128), (300, 9)), ((50, 33), (1,)), ((9,), (40,)), ((30, 3), (50,)), ((30, 4), (5, 5)), ((4, 3, 7), ()), ((5, 0), (2,))], ids=str
 )
 def test_take(table, shape, index, dtype):
     check(indexing._take, numbers(*table, dtype=dtype), integers(-table[0], table[0], *shape, dtype=index), axis=0)
@@ -88,7 +114,6 @@ def test_a_replayed_step_raises_too_and_the_next_one_is_right_again():
 
 def test_what_is_left_to_others():
     table, ids = numbers(7, 5), integers(0, 5, 3)
-    assert run_alone(indexing._take, [table, ids], axis=1) is None
     assert run_alone(indexing._take, [table, ids.astype("uint8")], axis=0) is None
     assert run_alone(indexing._get_item, [table, ids, ids], key=(indexing.ARRAY,) * 2) is None
     assert run_alone(crossentropy._one_hot, [ids], num_classes=4, axis=0, dtype="float32") is None

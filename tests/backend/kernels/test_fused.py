@@ -115,7 +115,8 @@ FLOATS = {
     "negative", "reciprocal", "absolute", "sign", "square", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "tanh", "sigmoid",
     "erf", "softplus", "log_sigmoid", "silu", "relu", "relu6", "leaky_relu", "hard_sigmoid", "hard_tanh", "hard_shrink",
     "soft_shrink", "elu", "celu", "gelu", "softsign", "squareplus", "isfinite", "isnan", "isinf", "floor", "ceil", "trunc",
-    "logical_not", "zeros_like", "ones_like",
+    "logical_not", "zeros_like", "ones_like", "erfc", "erfinv", "exp2", "nan_to_num", "deg2rad", "rad2deg",
+    "sparse_sigmoid", "sparse_plus", "i0",
 ]
 } | {
     "gelu_erf": lambda x: ops.gelu(x, approximate=False),
@@ -146,7 +147,8 @@ BINARY = {
     name: getattr(ops, name)
     for name in [
     "add", "subtract", "multiply", "divide", "divide_no_nan", "maximum", "minimum", "power", "equal", "not_equal", "less",
-    "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_xor",
+    "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_xor", "logaddexp", "logaddexp2", "hypot", "nextafter",
+    "heaviside", "isclose",
 ]
 } | {
     "gate": activation._gate,

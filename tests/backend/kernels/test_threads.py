@@ -1,5 +1,6 @@
 """Programs run whole, in order, on any number of threads, and from any thread; what is kept on disk is checked."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def test_a_damaged_file_in_the_cache_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(compiling, "cache_folder", lambda: str(tmp_path))
     monkeypatch.setattr(compiling, "_addresses", {})
     compiling.compiled(double)
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.glob("*.o")
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-20])
     assert compiling._kept(str(kept)) is None
@@ -138,3 +139,46 @@ assert not native.available()
 """
     ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_the_cache_is_pruned_of_what_was_wanted_longest_ago(tmp_path):
+    for age, name in enumerate("abcdefgh"):
+        path = tmp_path / f"{name}.o"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    (tmp_path / "other.txt").write_bytes(bytes(1000))
+    compiling.prune(tmp_path, most=800)
+    assert len(list(tmp_path.glob("*.o"))) == 8
+    compiling.prune(tmp_path, most=799)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.o", "b.o", "c.o", "d.o", "e.o", "other.txt"]
+    compiling.prune(tmp_path / "nowhere", most=1)
+
+
+def test_pruning_happens_while_others_prune(tmp_path):
+    for i in range(200):
+        (tmp_path / f"{i}.o").write_bytes(bytes(10))
+    threads = [threading.Thread(target=compiling.prune, args=(tmp_path, 400)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 0 < len(list(tmp_path.iterdir())) <= 40
+
+
+def test_a_file_that_is_wanted_again_counts_as_new(tmp_path):
+    path, content = tmp_path / "a.o", b"code"
+    compiling._keep(str(path), hashlib.sha256(content).digest() + content)
+    os.utime(path, (1e9, 1e9))
+    assert compiling._kept(str(path)) == content
+    assert path.stat().st_mtime > 1e9
+
+
+def test_a_process_prunes_once_an_hour(tmp_path, monkeypatch):
+    pruned = []
+    monkeypatch.setattr(compiling, "cache_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(compiling, "prune", pruned.append)
+    for _ in range(3):
+        compiling._prune_once.__wrapped__()
+    os.utime(tmp_path / "pruned", (1e9, 1e9))
+    compiling._prune_once.__wrapped__()
+    assert pruned == [str(tmp_path)] * 2

@@ -1,5 +1,8 @@
 """Recorded functions do what the same code does eagerly; each trap has a test."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -471,3 +474,38 @@ def test_parts_of_complex_numbers_stay_as_they_were():
         return ops.sort(i)
 
     assert f().tolist() == [2.0, 4.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_records_though_another_thread_was_recording():
+    code = """
+import os, threading, numpy as np, kerasish as keras
+f = keras.function(lambda x: keras.ops.tanh(x))
+inside, leave = threading.Event(), threading.Event()
+def hold():
+    with f._lock:
+        inside.set()
+        leave.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+inside.wait()
+pid = os.fork()
+if pid == 0:
+    f(np.ones(3, "float32"))
+    os._exit(0)
+_, status = os.waitpid(pid, 0)
+leave.set()
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_large_results_have_memory_of_their_own():
+    f = keras.function(lambda x: (ops.exp(x), ops.sum(x, axis=0), ops.exp(x).T, x))
+    x = ops.array(np.linspace(-1, 1, 40_000, dtype="float32").reshape(200, 200))
+    first, second = f(x), f(x)
+    for a, b, want in zip(first, second, (np.exp(x.value), x.value.sum(0), np.exp(x.value).T, x.value), strict=True):
+        assert not np.shares_memory(a.value, b.value)
+        np.testing.assert_allclose(a.value, want, rtol=1e-5, atol=1e-4)
+    assert not np.shares_memory(first[3].value, x.value)
