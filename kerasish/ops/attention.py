@@ -8,14 +8,13 @@ import functools
 import math
 import numbers
 
-import numpy as np
-
 from kerasish.backend.autodiff import shapes
 from kerasish.backend.autodiff.dtypes import floating, result_type
 from kerasish.backend.autodiff.gradient import grad
 from kerasish.backend.autodiff.op import add, as_tensor
 from kerasish.backend.autodiff.shapes import same
 from kerasish.ops.activation import nn_composite, nn_op, plain_softmax
+from kerasish.ops.creation import tri
 from kerasish.ops.elementwise import choose, logical_and
 from kerasish.ops.products import matmul
 from kerasish.ops.reduction import sum
@@ -158,7 +157,7 @@ def _one_op(query, key, value, mask, scale, is_causal):
     if is_causal:
         if None in (queries, keys):
             return None
-        earlier = as_tensor(np.tri(queries, keys, dtype=bool))
+        earlier = tri(queries, keys, dtype="bool")
         mask = earlier if mask is None else logical_and(mask, earlier)
     scores = (batch, heads, queries, keys)
     if mask is not None and (None in mask.shape or shapes.broadcast(mask.shape, scores) != scores):

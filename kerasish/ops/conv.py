@@ -317,8 +317,8 @@ def _conv_shape(inputs, kernel, strides, padding, data_format, dilation_rate):
     *size, each_in, filters = kernel
     if channels is not None and (channels % each_in or filters % (channels // each_in)):
         raise ValueError(
-            "The number of input channels must be a multiple of the kernel's (then both are cut into groups, as are the "
-            f"filters). Received: inputs={inputs} with {channels} channels ({data_format}), kernel={kernel}"
+            "The number of input channels must match the kernel's, or be a multiple of it (groups, into which the filters are "
+            f"cut too). Received: inputs={inputs} with {channels} channels ({data_format}), kernel={kernel}"
         )
     strides, dilation = _settings(len(spatial), strides, dilation_rate)
     return join_layout(batch, window_counts(spatial, size, strides, padding, dilation), filters, data_format)
@@ -469,7 +469,7 @@ def _patch_counts(spatial, size, dilation, padding, stride):
 
 def _unfolded(shape, kernel_size, dilation, padding, stride):
     if len(shape) != 4:
-        raise ValueError(f"unfold needs a tensor of rank 4. Received shape {tuple(shape)}")
+        raise ValueError(f"unfold needs a 4D tensor. Received shape {tuple(shape)}")
     size, *settings = _pairs(kernel_size, dilation, padding, stride)
     counts = _patch_counts(shape[2:], size, *settings)
     channels = None if shape[1] is None else shape[1] * math.prod(size)
@@ -478,7 +478,7 @@ def _unfolded(shape, kernel_size, dilation, padding, stride):
 
 def _folded(shape, output_size, kernel_size, dilation, padding, stride):
     if len(shape) != 3:
-        raise ValueError(f"fold needs a tensor of rank 3. Received shape {tuple(shape)}")
+        raise ValueError(f"fold needs a 3D tensor. Received shape {tuple(shape)}")
     output, size, *settings = _pairs(output_size, kernel_size, dilation, padding, stride)
     taps, count = math.prod(size), math.prod(_patch_counts(output, size, *settings))
     if shape[1] is not None and shape[1] % taps:

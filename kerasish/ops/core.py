@@ -4,12 +4,14 @@ import builtins
 
 import numpy as np
 
+from kerasish.backend import eager as eager  # large arrays run on compiled kernels
 from kerasish.backend.autodiff import gradient
 from kerasish.backend.autodiff.dtypes import is_float, numpy_dtype, standardize_dtype
 from kerasish.backend.autodiff.gradient import custom_gradient as custom_gradient
 from kerasish.backend.autodiff.op import as_tensor, composite
 from kerasish.backend.autodiff.tensor import is_tensor as is_tensor
 from kerasish.ops.elementwise import choose, clip, isnan
+from kerasish.ops.sizes import reading
 
 __all__ = ["cast", "convert_to_numpy", "custom_gradient", "dtype", "is_tensor", "saturate_cast", "shape", "stop_gradient"]
 
@@ -21,7 +23,10 @@ def shape(x):
     >>> shape([[1, 2, 3]])
     (1, 3)
     """
-    return as_tensor(x).shape
+    sizes = as_tensor(x).shape
+    if None in sizes:
+        reading.open_size = True
+    return sizes
 
 
 def dtype(x):

@@ -12,6 +12,7 @@ from kerasish.backend.autodiff.tensor import Tensor, standardize_shape
 from kerasish.config import floatx
 from kerasish.ops.elementwise import absolute, floor, log10, power, sign
 from kerasish.ops.shaping import as_shape, broadcast_to, copy, expand_dims, stack
+from kerasish.ops.sizes import count, is_open, numbers_up_to, repeated
 
 __all__ = [
     "arange", "array", "bartlett", "blackman", "convert_to_tensor", "empty", "empty_like", "eye", "full",
@@ -54,6 +55,8 @@ def _constant(value, dtype):
 def _filled(make, shape, dtype):
     """A constant tensor; without a value where a size is unknown, as the batch's while only shapes are worked out."""
     shape, dtype = standardize_shape(as_shape(shape)), standardize_dtype(dtype)
+    if is_open(shape):
+        return repeated(Tensor(make((), dtype=numpy_dtype(dtype))), shape)
     return Tensor(None if None in shape else make(shape, dtype=numpy_dtype(dtype)), shape, dtype)
 
 
@@ -91,9 +94,13 @@ def full(shape, fill_value, dtype=None):
     >>> full((2,), 7).tolist()
     [7.0, 7.0]
     """
-    if isinstance(fill_value, (int, float)):
+    if isinstance(fill_value, (int, float)) and not is_open([fill_value]):
         return _filled(lambda shape, dtype: active.xp.full(shape, fill_value, dtype=dtype), shape, dtype)
     return copy(broadcast_to(as_tensor(fill_value, standardize_dtype(dtype)), shape))
+
+
+def _rows_and_columns(rows, columns):
+    return expand_dims(arange(rows), 1), arange(rows if columns is None else columns)
 
 
 def eye(N, M=None, k=0, dtype=None):
@@ -103,6 +110,9 @@ def eye(N, M=None, k=0, dtype=None):
     [[1.0, 0.0], [0.0, 1.0]]
     """
     dtype = standardize_dtype(dtype)
+    if is_open((N, M)):
+        rows, columns = _rows_and_columns(N, M)
+        return cast(rows + k == columns, dtype)
     return _constant(active.xp.eye(int(N), None if M is None else int(M), int(k), dtype=numpy_dtype(dtype)), dtype)
 
 
@@ -122,6 +132,9 @@ def tri(N, M=None, k=0, dtype=None):
     [[1.0, 0.0], [1.0, 1.0]]
     """
     dtype = standardize_dtype(dtype)
+    if is_open((N, M)):
+        rows, columns = _rows_and_columns(N, M)
+        return cast(rows + k >= columns, dtype)
     return _constant(active.xp.tri(int(N), None if M is None else int(M), int(k), dtype=numpy_dtype(dtype)), dtype)
 
 
@@ -208,6 +221,9 @@ def arange(start, stop=None, step=None, dtype=None):
     numbers = [_item(x) for x in (start, stop, 1 if step is None else step)]
     if None in numbers:
         return Tensor(None, (None,), dtype)
+    if is_open(numbers):
+        start, _, step = numbers
+        return cast(numbers_up_to(count(*numbers)) * step + start, dtype)
     return _constant(active.xp.arange(*numbers, dtype=numpy_dtype(dtype)), dtype)
 
 

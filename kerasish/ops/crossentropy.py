@@ -42,6 +42,8 @@ def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
     >>> one_hot([0, 2], 3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
+    if axis < -1:
+        axis += 1 + (x.ndim if hasattr(x, "ndim") else as_tensor(x).ndim)
     return _one_hot(x, num_classes, axis, standardize_dtype(dtype), sparse)
 
 

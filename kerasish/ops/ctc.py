@@ -8,7 +8,7 @@ from kerasish.ops.activation import log_softmax
 from kerasish.ops.control import scan
 from kerasish.ops.core import cast
 from kerasish.ops.creation import arange, full
-from kerasish.ops.elementwise import choose, equal, greater_equal, less, logaddexp, logical_and, logical_or, not_equal
+from kerasish.ops.elementwise import choose, equal, greater_equal, less, logaddexp, logical_or, not_equal
 from kerasish.ops.indexing import argsort, take_along_axis, where
 from kerasish.ops.reduction import argmax, cumsum, max, sum
 from kerasish.ops.shaping import concatenate, expand_dims, reshape, squeeze, stack, transpose
@@ -38,7 +38,7 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
     path = concatenate([reshape(concatenate([blank, expand_dims(target, -1)], axis=-1), (batch, 2 * labels)), blank[:, :1, 0]], axis=1)
     places = take_along_axis(log_softmax(output), expand_dims(path, 1) + full((1, steps, 1), 0, "int32"), axis=2)
     # from one label to the next without a blank, unless they are the same label
-    jump = logical_and(not_equal(path[:, 2:], mask_index), not_equal(path[:, 2:], path[:, :-2]))
+    jump = not_equal(path[:, 2:], path[:, :-2])
     start = concatenate([full((batch, 1), 0.0, output.dtype), full((batch, 2 * labels), _NEVER, output.dtype)], axis=1)
     never = full((batch, 2), _NEVER, output.dtype)
 

@@ -27,7 +27,7 @@ _SMALL = 64  # rows from which a triangular system is solved by halves
 # ---- shapes
 def _matrix(shape, **attrs):
     if len(shape) < 2:
-        raise ValueError(f"Expected input to have rank >= 2. Received input with shape {tuple(shape)}.")
+        raise ValueError(f"Input should have rank >= 2. Received: input.shape={tuple(shape)}")
     return tuple(shape)
 
 
@@ -117,11 +117,23 @@ def _back_substitution(xp, a, b):
     """Solve with the upper triangle of ``a``, large ones by halves: most of the work is then one matrix product."""
     n = a.shape[-1]
     if n <= _SMALL:
+        if not (xp.isfinite(a).all() and xp.isfinite(b).all()):
+            return _solve_by_rows(xp, a, b)  # LU would spread what is not finite everywhere
         return xp.linalg.solve(xp.triu(a), b)  # with zeros below, LU has nothing to do
     k = n // 2
     below = _back_substitution(xp, a[..., k:, k:], b[..., k:, :])
     above = _back_substitution(xp, a[..., :k, :k], b[..., :k, :] - xp.matmul(a[..., :k, k:], below))
     return xp.concatenate([above, below], axis=-2)
+
+
+def _solve_by_rows(xp, a, b):
+    if (xp.diagonal(a, axis1=-2, axis2=-1) == 0).any():
+        raise xp.linalg.LinAlgError("Singular matrix")
+    y = xp.zeros(xp.broadcast_shapes(a.shape[:-2], b.shape[:-2]) + b.shape[-2:], b.dtype)
+    for i in reversed(builtins.range(a.shape[-1])):
+        known = xp.matmul(a[..., i : i + 1, i + 1 :], y[..., i + 1 :, :])[..., 0, :]
+        y[..., i, :] = (b[..., i, :] - known) / a[..., i, i][..., None]
+    return y
 
 
 def _triangular_a(g, y, a, b, lower):

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from kerasish.backend import special
 from kerasish.backend.autodiff.dtypes import (
     compare,
     floating,
@@ -683,9 +684,16 @@ def clip(x, x_min, x_max):
     """
     x = as_tensor(x)
     bounds = [bound for bound in (x_min, x_max) if bound is not None]
+    if not bounds:
+        return x
     if all(type(bound) in _NUMBERS for bound in bounds):
         dtype = result_type("int32" if x.dtype == "bool" else x.dtype, *map(type, bounds))
-        return _clip(as_tensor(x, dtype), x_min=x_min, x_max=x_max) if bounds else x
+        if "int" in dtype:  # a bound that the dtype can't reach is none
+            least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+            x_min = None if x_min is not None and x_min <= least else x_min
+            x_max = None if x_max is not None and x_max >= most else x_max
+        x = as_tensor(x, dtype)
+        return x if x_min is x_max is None else _clip(x, x_min=x_min, x_max=x_max)
     x = x if x_min is None else maximum(x, x_min)
     return x if x_max is None else minimum(x, x_max)
 
@@ -849,7 +857,7 @@ def isreal(xp, x):
     >>> isreal([1.0, 2.0]).tolist()
     [True, True]
     """
-    return xp.isreal(x)
+    return xp.isreal(x) if x.dtype.kind == "c" else xp.ones(x.shape, dtype=bool)
 
 
 # ---- logic and bits
@@ -1132,7 +1140,7 @@ def i0(xp, x):
     >>> float(i0(0.0))
     1.0
     """
-    return xp.i0(x.astype(xp.float64)).astype(x.dtype)
+    return special.i0(xp, x)
 
 
 __all__ = [

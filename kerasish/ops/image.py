@@ -21,11 +21,13 @@ from kerasish.backend.random import normal
 from kerasish.config import standardize_data_format
 from kerasish.ops.conv import _slices, _windows, _with_borders
 from kerasish.ops.core import saturate_cast
+from kerasish.ops.creation import arange
 from kerasish.ops.elementwise import abs, choose, clip, exp, floor, maximum, minimum, round, sin, trunc
 from kerasish.ops.indexing import pad, take
 from kerasish.ops.products import cross, einsum, matmul, tensordot
 from kerasish.ops.reduction import sum
 from kerasish.ops.shaping import broadcast_to, concatenate, expand_dims, moveaxis, reshape, squeeze, stack, transpose
+from kerasish.ops.sizes import is_open
 
 __all__ = [
     "affine_transform", "crop_images", "elastic_transform", "extract_patches", "extract_patches_3d", "gaussian_blur", "hsv_to_rgb",
@@ -170,9 +172,7 @@ _CUBIC, _LINEAR = dict.fromkeys(("cubic", "bicubic", "tricubic"), _cubic), dict.
 _KERNELS = {**_LINEAR, **_CUBIC, **{f"lanczos{n}": functools.partial(_lanczos, n) for n in (3, 5)}}
 _INTERPOLATIONS = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic")
 _IN_NUMPY = types.SimpleNamespace(abs=np.abs, arange=np.arange, maximum=np.maximum, sin=np.sin, where=np.where)
-_IN_OPS = types.SimpleNamespace(
-    abs=abs, arange=lambda n, dtype: as_tensor(np.arange(n, dtype=dtype)), maximum=maximum, sin=sin, where=choose
-)
+_IN_OPS = types.SimpleNamespace(abs=abs, arange=arange, maximum=maximum, sin=sin, where=choose)
 
 
 def _weights(lib, m, n, scale, shift, method, antialias, dtype):
@@ -206,6 +206,8 @@ def _along(x, axis, w):
 
 def _resized_axes(x, sizes, interpolation, antialias):
     """``x`` with the axes that ``sizes`` names resampled, those that shrink most first."""
+    if is_open([*sizes.values(), *(x.shape[axis] for axis in sizes)]):
+        return _resized_open_axes(x, sizes, interpolation, antialias)
     changes = sorted((n / x.shape[axis], axis, n) for axis, n in sizes.items() if x.shape[axis] != n)
     for _, axis, n in changes:
         m = x.shape[axis]
@@ -214,6 +216,21 @@ def _resized_axes(x, sizes, interpolation, antialias):
             x = take(x, as_tensor(places.astype(np.int64)), axis=axis)
         else:
             x = _along(x, axis, as_tensor(_resize_weights(m, n, interpolation, antialias, x.dtype)))
+    return x
+
+
+def _resized_open_axes(x, sizes, interpolation, antialias):
+    """The same, worked out from sizes that are open."""
+    for axis, n in sizes.items():
+        m = x.shape[axis]
+        if m == n:
+            continue
+        ratio = as_tensor(n, "float32") / as_tensor(m, "float32")
+        if interpolation == "nearest":
+            x = take(x, as_tensor(floor((arange(n, dtype="float32") + 0.5) / ratio), "int32"), axis=axis)
+        else:
+            w = _weights(_IN_OPS, m, n, ratio, 0.0, interpolation, antialias, "float32")
+            x = _along(x, axis, as_tensor(w, x.dtype))
     return x
 
 
@@ -709,7 +726,8 @@ def crop_images(
         n = images.shape[axis]
         if n is None:
             if target is None:
-                raise ValueError(f"`{names[2]}` must be given, since that axis of images.shape={images.shape} is not known.")
+                side = names[2].removeprefix("target_")
+                raise ValueError(f"When the {side} of the images is unknown, `{names[2]}` must be given. Received: {images.shape}")
             shape[axis], known = target, False
             continue
         target = n - before - after if target is None else target
@@ -790,4 +808,6 @@ def extract_patches_3d(volumes, size, strides=None, dilation_rate=1, padding="va
     (1, 2, 2, 2, 16)
     """
     size = (size,) * 3 if isinstance(size, (int, np.integer)) else size
+    if not isinstance(size, (tuple, list)) or len(size) != 3:
+        raise TypeError(f"Invalid `size` argument. Expected an int or a tuple of length 3. Received: size={size}")
     return extract_patches(volumes, size, strides, dilation_rate, padding, data_format)

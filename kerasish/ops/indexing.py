@@ -13,6 +13,7 @@ from kerasish.backend.autodiff.tensor import Tensor
 from kerasish.ops.elementwise import choose, floor, maximum, minimum, multiply, round
 from kerasish.ops.reduction import median
 from kerasish.ops.shaping import as_shape, broadcast_to, concatenate, ravel, reshape
+from kerasish.ops.sizes import sliced_size
 
 __all__ = [
     "argpartition", "argsort", "bincount", "digitize", "get_item", "histogram", "in_top_k", "isin", "nonzero", "pad", "scatter",
@@ -43,6 +44,8 @@ def _written_out(key, ndim):
 
 
 def _slice_size(s, n):
+    if (size := sliced_size(s, n)) is not None:
+        return size
     if n is not None:
         return len(builtins.range(*s.indices(n)))
     return 0 if s == builtins.slice(0, 0) else None
@@ -355,8 +358,20 @@ def argpartition(x, kth, axis=-1):
 def _top_indices(xp, x, k):
     """Places of the ``k`` largest of the last axis, largest first, the first of equals first."""
     n = x.shape[-1]
+    if x.dtype == xp.float32 and 0 < k <= n // 4:
+        return _few_top_indices(xp, x, k)
     backwards = xp.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1][..., :k]  # so equals keep their order
     return (n - 1 - backwards).astype(xp.int32)
+
+
+def _few_top_indices(xp, x, k):
+    """By selection, not sorting, among integers that no two elements share: the float's order above, the place below."""
+    bits = (x + 0.0).view(xp.int32)
+    keys = xp.where(xp.isnan(x), 2**31 - 1, xp.where(bits < 0, bits ^ (2**31 - 1), bits)).astype(xp.int64)
+    keys <<= 32
+    keys += xp.arange(x.shape[-1] - 1, -1, -1)
+    keys = xp.sort(xp.partition(keys, x.shape[-1] - k, axis=-1)[..., -k:], axis=-1)[..., ::-1]
+    return (x.shape[-1] - 1 - (keys & (2**32 - 1))).astype(xp.int32)
 
 
 @composite(module="ops.math", inputs=["x"])
@@ -498,14 +513,14 @@ def histogram(x, bins=10, range=None):
     return tuple(_histogram(x, bins=bins, range=range or None))
 
 
-def _unique_shapes(shape, axis, size, which):
+def _unique_shapes(shape, axis, size, which, **attrs):
     values = (size,) if axis is None else (*shape[:axis], size, *shape[axis + 1 :])
     inverse = shape if axis is None else (shape[axis],)
     return [values, *[inverse if name == "inverse" else (size,) for name in which]]
 
 
 @op(_unique_shapes, [None], lambda dtypes, attrs: ((None,), [keep(dtypes, attrs)[1], *["int32"] * len(attrs["which"])]))
-def _unique(xp, x, axis=None, size=None, fill_value=None, which=()):
+def _unique(xp, x, axis=None, size=None, fill_value=None, which=(), dtype=None):  # with `dtype`, so that the rule is asked each time
     found = xp.unique(x, **{f"return_{name}": True for name in which}, axis=axis, equal_nan=False)
     values, *others = found if which else (found,)
     others = [part.astype(xp.int32) for part in others]
@@ -625,6 +640,8 @@ def _reduced(data, ids, num_segments, kind):
     data, ids = as_tensor(data), as_tensor(ids)
     if ids.ndim != 1 or data.ndim == 0 or (None not in (ids.shape[0], data.shape[0]) and ids.shape[0] != data.shape[0]):
         raise ValueError(f"`segment_ids` must have one id for each row of `data`. Received shapes {ids.shape}, {data.shape}.")
+    if num_segments is None and ids.value is not None:
+        num_segments = int(ids.value.max()) + 1 if ids.size else 0
     return _segment(data, ids, num_segments=num_segments, kind=kind)
 
 

@@ -54,4 +54,6 @@ def polar(xp, abs_, angle):
     >>> polar(2.0, 0.0).item()
     (2+0j)
     """
-    return abs_ * xp.exp(1j * angle)
+    y = xp.empty(xp.broadcast_shapes(abs_.shape, angle.shape), xp.result_type(abs_.dtype, xp.complex64))
+    y.real, y.imag = abs_ * xp.cos(angle), abs_ * xp.sin(angle)
+    return y

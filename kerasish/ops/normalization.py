@@ -10,7 +10,7 @@ from kerasish.config import epsilon as default_epsilon
 from kerasish.ops.activation import nn_composite, nn_op
 from kerasish.ops.elementwise import maximum, rsqrt, square
 from kerasish.ops.products import norm
-from kerasish.ops.reduction import mean, sum
+from kerasish.ops.reduction import mean, sum, var
 from kerasish.ops.shaping import expand_dims, reshape
 
 __all__ = ["batch_normalization", "layer_normalization", "moments", "normalize", "rms_normalization"]
@@ -76,6 +76,14 @@ def _moments(xp, x, axes=None, keepdims=False):
     if wide is not x:  # what float32 can hold may be too large for half precision
         results = [xp.clip(part, -65504, 65504).astype(x.dtype) for part in results]
     return tuple(part if keepdims else part.reshape(reduced(x.shape, axes)) for part in results)
+
+
+def _variance_in_ops(x, axis=None, keepdims=False):
+    """Both moments, which a plan can compute in one pass."""
+    return _moments(x, axes=normalize_axes(axis, x.ndim), keepdims=keepdims)[1] if x.dtype == "float32" and x.size else None
+
+
+var.lowered = _variance_in_ops
 
 
 @nn_composite(inputs=["x"])
@@ -185,7 +193,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwarg
         raise TypeError(f"layer_normalization() got unexpected keyword arguments: {sorted(kwargs)}")
     if rms_scaling:
         warnings.warn(
-            "`rms_scaling=True` is deprecated: it divides by the standard deviation, not by the root mean square. "
+            "You passed `rms_scaling=True`, which is deprecated: it divides by the standard deviation, not the root mean square. "
             "Use `rms_normalization`.",
             stacklevel=2,
         )

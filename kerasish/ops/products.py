@@ -478,7 +478,7 @@ def inverse_gaps(row):
 
 def _svd_shapes(shape):
     if len(shape) < 2:
-        raise ValueError(f"Expected input to have rank >= 2. Received input with shape {tuple(shape)}.")
+        raise ValueError(f"Input should have rank >= 2. Received: input.shape={tuple(shape)}")
     *lead, m, n = shape
     k = None if None in (m, n) else builtins.min(m, n)
     return [(*lead, m, k), (*lead, k), (*lead, k, n)]

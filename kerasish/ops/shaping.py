@@ -13,6 +13,8 @@ from kerasish.backend.autodiff.dtypes import keep, numpy_dtype, standardize_dtyp
 from kerasish.backend.autodiff.op import as_tensor, composite, op, sum_to
 from kerasish.backend.autodiff.shapes import normalize_axes, normalize_axis
 from kerasish.backend.autodiff.tensor import Tensor
+from kerasish.loading import spend
+from kerasish.ops.sizes import is_open, open_call, repeated
 
 __all__ = [
     "append", "array_split", "broadcast_to", "concatenate", "copy", "diag", "diagflat", "diagonal", "dsplit", "dstack",
@@ -24,7 +26,7 @@ __all__ = [
 
 def as_shape(shape):
     """What users give for a shape, one number included, as a tuple."""
-    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    return (shape.__index__(),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 
 # ---- shapes
@@ -117,6 +119,8 @@ def broadcast_to(x, shape):
     """
     x, shape = as_tensor(x), as_shape(shape)
     _check_broadcast(x.shape, shape)
+    if is_open(shape):
+        return repeated(x, shape)
     return core.broadcast_to.call([x], {"shape": shape}) if None not in shape or x.value is None else Tensor(None, shape, x.dtype)
 
 
@@ -187,8 +191,8 @@ def size(x):
     >>> size([[1, 2, 3]])
     3
     """
-    known = as_tensor(x).size
-    return _size(x) if known is None else known
+    shape = as_tensor(x).shape
+    return _size(x) if None in shape else math.prod(shape)
 
 
 # ---- the order of axes
@@ -395,6 +399,7 @@ def _cut(x, indices_or_sections, axis, equal):
     x = as_tensor(x)
     parts = indices_or_sections
     parts = int(parts) if isinstance(parts, (int, np.integer)) else tuple(int(i) for i in parts)
+    spend("values", parts if isinstance(parts, int) else len(parts))
     return _split.call([x], {"parts": parts, "axis": normalize_axis(axis, x.ndim), "equal": equal})
 
 
@@ -483,6 +488,7 @@ def unstack(x, num=None, axis=0):
         raise ValueError(f"unstack: `num` is needed, since the size of axis {axis} of shape {x.shape} is unknown.")
     if None not in (n, num) and n != num:
         raise ValueError(f"unstack: num={num} is not the size of axis {axis} of shape {x.shape}.")
+    spend("values", num if n is None else n)
     return _unstack(x, axis=axis, num=num if n is None else n) if n != 0 else []
 
 
@@ -518,6 +524,8 @@ def tile(x, repeats):
     [1, 2, 1, 2]
     """
     x, repeats = as_tensor(x), as_shape(repeats)
+    if is_open(repeats):
+        return open_call(_tile, x, repeats=repeats)
     return Tensor(None, _tiled(x.shape, repeats), x.dtype) if None in repeats else _tile(x, repeats=repeats)
 
 
@@ -547,6 +555,8 @@ def repeat(x, repeats, axis=None):
     """
     x = as_tensor(x)
     x, axis = (ravel(x), 0) if axis is None else (x, normalize_axis(axis, x.ndim))
+    if is_open((repeats,)):
+        return open_call(_repeat, x, repeats=repeats, axis=axis)
     counts = np.asarray(repeats)
     if counts.size == 1:
         return _repeat(x, repeats=int(counts.reshape(())), axis=axis)
