@@ -1,21 +1,12 @@
-"""Batches of arrays that are there as a whole: NumPy, tensors, data frames, HDF5 datasets, and structures of these."""
+"""Batches of arrays: NumPy's, tensors, data frames, sparse matrices, and structures of these."""
 
 import math
 
 import numpy as np
 
 from kerasish import tree
-from kerasish.backend.arrays import active, is_array
-from kerasish.backend.autodiff.tensor import Tensor
-from kerasish.backend.autodiff.variable import Variable
-from kerasish.data.batches import (
-    Batches,
-    as_array,
-    check_class_weight,
-    is_array_like,
-    pack_x_y_sample_weight,
-    with_class_weight,
-)
+from kerasish.data.batches import Batches, check_class_weight, is_array_like, pack_x_y_sample_weight, with_class_weight
+from kerasish.data.rows import StoredRows, as_rows, rows_at
 
 
 class ArrayBatches(Batches):
@@ -29,11 +20,10 @@ class ArrayBatches(Batches):
     """
 
     def __init__(self, x, y=None, sample_weight=None, batch_size=None, steps=None, shuffle=False, class_weight=None):
-        _check_leaves((x, y, sample_weight))
+        x, y, sample_weight = _all_as_rows((x, y, sample_weight))
         if class_weight is not None:
             check_class_weight(class_weight, y, sample_weight)
-        data = pack_x_y_sample_weight(x, y, _one_weight_per_output(sample_weight, y))
-        self.data = tree.map_structure(as_rows, data, none_is_leaf=False)
+        self.data = pack_x_y_sample_weight(x, y, _one_weight_per_output(sample_weight, y))
         self.class_weight, self.shuffle = class_weight, shuffle
         self.num_rows = _check_cardinality(self.data)
         if batch_size is not None and (not isinstance(batch_size, (int, np.integer)) or batch_size < 1):
@@ -42,26 +32,26 @@ class ArrayBatches(Batches):
         self.num_batches = math.ceil(self.num_rows / self.batch_size)
 
     def __iter__(self):
-        return (self._batch(index) for index in self._indexes())
+        return self.iterate()
 
-    def peek(self):
-        return self._batch(next(self._indexes()))
-
-    def _indexes(self):
+    def iterate(self, start=0):
         order = np.random.permutation(self.num_rows) if self.shuffle and self.shuffle != "batch" else None
-        for start in range(0, self.num_rows, self.batch_size):
-            stop = min(start + self.batch_size, self.num_rows)
-            if self.shuffle == "batch":
-                yield np.random.permutation(stop - start) + start
-            else:
-                yield slice(start, stop) if order is None else order[start:stop]
+        return (self._batch(self._index(number, order)) for number in range(start, self.num_batches))
+
+    def _index(self, number, order):
+        """The rows of a batch; without an order those that follow each other, mixed for "batch"."""
+        start = number * self.batch_size
+        stop = min(start + self.batch_size, self.num_rows)
+        if self.shuffle == "batch":
+            return np.random.permutation(stop - start) + start
+        return slice(start, stop) if order is None else order[start:stop]
 
     def _batch(self, index):
-        batch = tree.map_structure(lambda rows: as_array(_rows_at(rows, index)), self.data, none_is_leaf=False)
+        batch = tree.map_structure(lambda rows: rows_at(rows, index), self.data, none_is_leaf=False)
         return with_class_weight(batch, self.class_weight)
 
 
-def _check_leaves(arrays):
+def _all_as_rows(arrays):
     if all(leaf is None for leaf in tree.flatten(arrays)):
         raise ValueError("No data: `x` is None.")
     unknown = [leaf for leaf in tree.flatten(arrays) if not is_array_like(leaf)]
@@ -70,9 +60,11 @@ def _check_leaves(arrays):
             f"Unrecognized data type: {unknown[0]!r} (of type {type(unknown[0])}). Expected arrays, tensors, data frames, or "
             "lists, tuples and dicts of these; numbers and nested lists of numbers must be made an array first."
         )
-    scalars = [leaf for leaf in tree.flatten(arrays) if leaf is not None and len(leaf.shape) == 0]
+    rows = tree.map_structure(as_rows, arrays, none_is_leaf=False)
+    scalars = [leaf for leaf in tree.flatten(rows) if leaf is not None and len(leaf.shape) == 0]
     if scalars:
         raise ValueError(f"Data needs a first axis along which samples lie. Received a scalar: {scalars[0]!r}")
+    return rows
 
 
 def _one_weight_per_output(sample_weight, y):
@@ -107,65 +99,6 @@ def _check_cardinality(data):
     return different.pop()
 
 
-def _rows_at(rows, index):
-    # `take` needs a third of the time that indexing needs for few rows, but copies all rows of what is not contiguous.
-    quick = isinstance(index, np.ndarray) and isinstance(rows, np.ndarray) and rows.flags.c_contiguous
-    return rows.take(index, 0) if quick else rows[index]
-
-
-# ---- rows: what has a `shape` and gives `rows[slice or index array]`
-def as_rows(x):
-    """``x`` as something that gives rows by number, without copying and without reading what lies in a file."""
-    if isinstance(x, (np.ndarray, StoredRows)):
-        return x
-    if hasattr(x, "to_numpy"):  # a data frame, or a column of one: each value of it is a sample with one feature
-        array = x.to_numpy()
-        return array[:, None] if array.ndim == 1 else array
-    if hasattr(x, "tocsr"):
-        return x.tocsr()
-    if isinstance(x, (Tensor, Variable)) or is_array(x):
-        array = as_array(x)
-        return array if isinstance(array, np.ndarray) else DeviceRows(array)
-    return StoredRows(x) if _is_stored(x) else as_array(x)
-
-
-def _is_stored(x):
-    """Whether ``x`` is an HDF5 dataset, or another array that reads only the rows one asks for."""
-    return all(hasattr(x, name) for name in ("shape", "dtype", "chunks", "__getitem__"))
-
-
-class DeviceRows:
-    """Rows of an array that lives on a device."""
-
-    def __init__(self, array):
-        self.array, self.shape = array, array.shape
-
-    def __getitem__(self, index):
-        return self.array[index] if isinstance(index, slice) else self.array[active.xp.asarray(index)]
-
-
-class StoredRows:
-    """Rows of an array in a file, read when they are asked for: in rising order, which is all that HDF5 can do."""
-
-    def __init__(self, stored, start=0, stop=None):
-        self.stored, self.start = stored, start
-        self.shape = ((stored.shape[0] if stop is None else stop) - start, *stored.shape[1:])
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return self.stored[index.start + self.start : index.stop + self.start]
-        order = np.argsort(index)
-        rows = np.asarray(self.stored[np.asarray(index)[order] + self.start])
-        return rows[np.argsort(order)]
-
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self[0 : self.shape[0]], dtype)
-
-    def between(self, start, stop):
-        """Some of the rows, not read yet."""
-        return StoredRows(self.stored, self.start + start, self.start + stop)
-
-
 def train_validation_split(arrays, validation_split):
     """The arrays' first rows, and the last ``validation_split`` of them, as two structures."""
     if not 0 < validation_split < 1:
@@ -175,8 +108,7 @@ def train_validation_split(arrays, validation_split):
         raise ValueError(
             f"Argument `validation_split` is only supported for tensors or NumPy arrays. Found incompatible type in the input: {unsuitable}"
         )
-    _check_leaves(arrays)
-    arrays = tree.map_structure(as_rows, arrays, none_is_leaf=False)
+    arrays = _all_as_rows(arrays)
     count = _check_cardinality(arrays)
     split = math.floor(count * (1.0 - validation_split))
     if split in (0, count):

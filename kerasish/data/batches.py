@@ -1,6 +1,8 @@
 """What all kinds of data come in: :class:`Batches`, and what a batch is: ``x``, ``(x, y)`` or ``(x, y, sample_weight)``."""
 
 import contextlib
+import itertools
+from collections import deque
 
 import numpy as np
 
@@ -10,13 +12,14 @@ from kerasish.backend.arrays import active, is_array
 from kerasish.backend.autodiff.dtypes import is_float, name_of, numpy_dtype
 from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
 from kerasish.backend.autodiff.variable import Variable
+from kerasish.data.frames import is_frame
 
 
 class Batches:
     """Data as batches: iterating gives those of one epoch, in which every array has rows as its first axis.
 
     ``num_batches`` is how many there are, None where nobody knows before the end. ``repeatable`` says whether one can iterate
-    again. Iterators are generators: closing one ends what works for it (threads, processes).
+    again. Iterators are generators: closing one ends what works for it. ``close`` ends what works for all of them.
     """
 
     num_batches = None
@@ -24,6 +27,15 @@ class Batches:
 
     def __iter__(self):
         raise TypeError(f"{type(self).__name__} must define __iter__.")
+
+    def iterate(self, start=0):
+        """The batches of one pass from number ``start`` on. Those before are taken and dropped, where a kind knows nothing quicker."""
+        batches = iter(self)
+        deque(itertools.islice(batches, start), maxlen=0)
+        return batches
+
+    def close(self):
+        """End what is kept from one epoch to the next: processes."""
 
     def peek(self):
         """The first batch, to build a model for."""
@@ -35,6 +47,15 @@ class Batches:
     def exhausted(self):
         """Whether nothing is left, and one can't start again."""
         return False
+
+    def state(self, running):
+        """What a data set says about itself, for one like it to go on from there; None where there is nothing to say.
+
+        ``running``: whether a pass has begun that is to be gone on with.
+        """
+
+    def set_state(self, state):
+        """Go on from what ``state`` gave."""
 
     def on_epoch_begin(self):
         """Called before the first batch of an epoch."""
@@ -71,12 +92,22 @@ def unpack_x_y_sample_weight(data):
 
 def is_array_like(x):
     """Whether ``x`` is None or something with rows: an array of any library, a tensor, a data frame, an HDF5 dataset."""
-    return x is None or isinstance(x, Tensor) or any(hasattr(x, name) for name in ("__array__", "__dlpack__", "tocsr"))
+    return x is None or isinstance(x, Tensor) or is_frame(x) or any(hasattr(x, name) for name in _OF_ARRAYS)
+
+
+_OF_ARRAYS = ("__array__", "__dlpack__", "tocsr", "todense", "dense_shape", "row_splits")  # the latter: sparse and ragged ones
 
 
 def as_batch(data):
     """A batch with every leaf as an array of NumPy or of the active library, floats in ``floatx``."""
-    return tree.map_structure(as_array, data, none_is_leaf=False)
+    return tree.map_structure(_with_rows, data, none_is_leaf=False)
+
+
+def _with_rows(x):
+    array = as_array(x)
+    if array.ndim == 0:
+        raise ValueError(f"Arrays of a batch need at least one axis, along which its samples lie. Received a scalar: {x!r}")
+    return array
 
 
 def as_array(x):
@@ -85,6 +116,8 @@ def as_array(x):
     dtype, floatx = name_of(array.dtype), config.floatx()
     if dtype == "object":
         return _plain(array)
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8")
     return array.astype(numpy_dtype(floatx)) if dtype != floatx and is_float(dtype) else array
 
 
@@ -97,18 +130,31 @@ def _array_of(x):
         value = value.value
     if is_array(value):
         return value
-    if hasattr(value, "toarray"):  # a sparse matrix of SciPy
-        value = value.toarray()
-    elif hasattr(value, "detach"):  # a tensor of PyTorch, wherever it lives
-        value = value.detach().cpu()
+    if hasattr(value, "detach"):  # a tensor of PyTorch, wherever it lives
+        return _array_of_torch(value.detach().cpu())
+    for dense in ("toarray", "todense"):  # sparse arrays of SciPy and JAX
+        if hasattr(value, dense):
+            return np.asarray(getattr(value, dense)())
+    if hasattr(value, "dense_shape"):  # a SparseTensor of TensorFlow
+        array = np.zeros(np.asarray(value.dense_shape), np.asarray(value.values).dtype)
+        array[tuple(np.asarray(value.indices).T)] = np.asarray(value.values)
+        return array
+    if hasattr(value, "row_splits"):
+        raise ValueError(f"A {type(value).__name__} has rows of different lengths, which arrays don't: pass `data.to_tensor()`, filled up.")
     return np.asarray(value)
+
+
+def _array_of_torch(tensor):
+    if getattr(tensor, "is_sparse", False):
+        tensor = tensor.to_dense()
+    return np.asarray(tensor.float() if str(getattr(tensor, "dtype", "")) == "torch.bfloat16" else tensor)
 
 
 def _plain(array):
     """What an array of Python objects holds, if that is text or numbers."""
     kinds = {type(item) for item in array.ravel()}
-    if kinds <= {str}:
-        return array.astype(str)
+    if kinds and kinds <= {str, bytes}:  # bytes are what HDF5 and TensorFlow give
+        return np.array([item.decode() if isinstance(item, bytes) else item for item in array.ravel()]).reshape(array.shape)
     try:
         return array.astype(numpy_dtype(config.floatx()))
     except (TypeError, ValueError):

@@ -4,12 +4,17 @@ import itertools
 import warnings
 from collections.abc import Iterable
 
+import numpy as np
+
 import kerasish.config as config
 from kerasish import tree
 from kerasish.data.arrays import ArrayBatches
 from kerasish.data.batches import Batches, is_array_like
 from kerasish.data.iterables import IterableBatches, IteratorBatches, is_iterator
 from kerasish.data.py_dataset import PyDataset, PyDatasetBatches
+from kerasish.data.random_state import get_random_state, set_random_state
+from kerasish.data.rows import is_stored
+from kerasish.data.streams import StreamedBatches
 
 
 def as_batches(x, y=None, sample_weight=None, batch_size=None, steps=None, shuffle=False, class_weight=None):
@@ -18,8 +23,10 @@ def as_batches(x, y=None, sample_weight=None, batch_size=None, steps=None, shuff
     ``y``, ``sample_weight``, ``batch_size`` and ``shuffle`` are for arrays (``shuffle`` also for a PyDataset): other kinds of
     data bring their own.
     """
-    if all(is_array_like(leaf) for leaf in tree.flatten((x, y, sample_weight))):
-        return ArrayBatches(x, y, sample_weight, batch_size, steps, shuffle, class_weight)
+    leaves = tree.flatten((x, y, sample_weight))
+    if all(is_array_like(leaf) for leaf in leaves):
+        kind = StreamedBatches if any(is_stored(leaf) for leaf in leaves) else ArrayBatches
+        return kind(x, y, sample_weight, batch_size, steps, shuffle, class_weight)
     if isinstance(x, (str, bytes)) or tree.is_nested(x) or not isinstance(x, (Batches, PyDataset, Iterable)):
         return ArrayBatches(x, y, sample_weight)  # says what is wrong with it
     for name, what, given in (("y", "the targets", y), ("sample_weight", "the sample weights", sample_weight)):
@@ -40,15 +47,23 @@ class Epochs:
 
     Without ``steps_per_epoch`` an epoch is one pass over the data. With it, epochs take up where the last one stopped; data that
     ends in the middle of an epoch ends the epoch, with a warning. ``close`` ends what works for the data.
+
+    ``position()`` says which batches have been handed out; ``restore`` lets a new object for the same data go on behind them.
     """
 
     def __init__(self, batches, steps_per_epoch=None, steps_per_execution=1):
+        if steps_per_epoch is not None and (not isinstance(steps_per_epoch, (int, np.integer)) or steps_per_epoch < 1):
+            raise ValueError(f"The number of steps in an epoch must be a positive integer. Received: {steps_per_epoch!r}")
         limit = config.max_steps_per_epoch()
         if limit and (not steps_per_epoch or limit < steps_per_epoch):
             warnings.warn(f"Limiting steps_per_epoch to {limit}", stacklevel=5)
             steps_per_epoch = limit
         self.batches, self.steps_per_epoch, self.steps_per_execution = batches, steps_per_epoch, steps_per_execution
         self._iterator = None
+        self._step = self._taken = 0  # batches of this epoch, and of this pass, that were handed out
+        self._began = None  # the random state from which this pass drew its order
+        self._restored = None  # a position to go on from
+        self.first_step = 0  # where this epoch began: not at 0 after a restored position
 
     @property
     def num_batches(self):
@@ -57,27 +72,60 @@ class Epochs:
 
     def exhausted(self):
         """Whether there is no further epoch."""
-        return self.batches.exhausted()
+        return self._restored is None and self.batches.exhausted()
+
+    def position(self):
+        """Which batches have been handed out, and the random states that fix those to come, as what JSON can hold."""
+        if self._restored is not None:
+            return {**self._restored, "random": get_random_state()}
+        here = {"step": self._step, "taken": self._taken, "began": self._began}
+        return {**here, "random": get_random_state(), "data": self.batches.state(self._taken > 0)}
+
+    def restore(self, position):
+        """Let the next epoch begin behind the batches that a position names, with its random states.
+
+        Arrays, files and a PyDataset go there at once; what can only be iterated is iterated up to there, from the pass's
+        beginning, and its passes before are begun.
+        """
+        self.end_pass()
+        self._restored = position
+        self.batches.set_state(position["data"])
+        set_random_state(position["random"])
 
     def __iter__(self):
+        before = None if self._restored is None else get_random_state()
         self.batches.on_epoch_begin()
-        step = 0
+        if self._restored is not None:
+            self._go_on(before)
+        self.first_step = self._step
         try:
             for chunk in self._chunks():
-                yield step, step + len(chunk) - 1, chunk
-                step += len(chunk)
+                self._step += len(chunk)
+                yield self._step - len(chunk), self._step - 1, chunk
         finally:
+            self._step = 0
             if self.steps_per_epoch is None:
-                self.close()
+                self.end_pass()
             self.batches.on_epoch_end()
 
+    def _go_on(self, before):
+        position, self._restored = self._restored, None
+        self._step = position["step"]
+        now = before if self._step else get_random_state()  # an epoch's beginning that is told a second time draws nothing,
+        if self._step:
+            self.batches.set_state(position["data"])  # and changes nothing
+        if position["taken"]:
+            set_random_state(position["began"])
+            self._begin_pass(position["taken"])
+        set_random_state(now)
+
     def _chunks(self):
-        left = self.steps_per_epoch
+        left = None if self.steps_per_epoch is None else self.steps_per_epoch - self._step
         while left != 0:
             wanted = self.steps_per_execution if left is None else min(left, self.steps_per_execution)
             chunk = self._next(wanted)
             if not chunk and left is not None and left == self.steps_per_epoch and self.batches.repeatable:
-                self.close()  # the last epoch took all there was: start again
+                self.end_pass()  # the last epoch took all there was: start again
                 chunk = self._next(wanted)
             if chunk:
                 yield chunk
@@ -89,11 +137,19 @@ class Epochs:
 
     def _next(self, count):
         if self._iterator is None:
-            self._iterator = iter(self.batches)
-        return list(itertools.islice(self._iterator, count))
+            self._begin_pass()
+        chunk = list(itertools.islice(self._iterator, count))
+        self._taken += len(chunk)
+        return chunk
+
+    def _begin_pass(self, start=0):
+        if self.batches.repeatable or self._began is None:
+            self._began = get_random_state()
+        self._iterator = self.batches.iterate(start)
+        self._taken = max(start, self._taken)
 
     def _ran_out(self, left):
-        self.close()
+        self.end_pass()
         if left:
             warnings.warn(
                 "Your input ran out of data; interrupting training. Make sure that your dataset or generator can generate at "
@@ -101,8 +157,17 @@ class Epochs:
                 stacklevel=6,
             )
 
-    def close(self):
-        """End what works for the data: threads, processes, generators. The next epoch begins at the data's beginning."""
+    def end_pass(self):
+        """Let the next epoch begin at the data's beginning."""
         iterator, self._iterator = self._iterator, None
+        if self.batches.repeatable:
+            self._taken = 0
         if hasattr(iterator, "close"):
             iterator.close()
+
+    def close(self):
+        """End what works for the data: threads, processes, generators. The next epoch begins at the data's beginning."""
+        try:
+            self.end_pass()
+        finally:
+            self.batches.close()

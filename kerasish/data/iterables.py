@@ -5,6 +5,7 @@ is asked. To have batches made ahead, use a PyDataset or a DataLoader with worke
 """
 
 import itertools
+import sys
 from collections.abc import Iterator
 
 from kerasish.data.batches import Batches, as_array, as_batch, is_array_like, with_class_weight
@@ -48,10 +49,25 @@ class IterableBatches(Batches):
     def __init__(self, iterable, class_weight=None):
         self.iterable, self.class_weight = iterable, class_weight
         self.num_batches = _length(iterable)
+        self._passes = 0  # that have begun
 
     def __iter__(self):
-        for batch in self.iterable:
-            yield with_class_weight(as_batch(standardize_batch(batch, type(self.iterable).__name__)), self.class_weight)
+        self._passes += 1
+        iterator = iter(self.iterable)
+        try:
+            for batch in iterator:
+                yield with_class_weight(as_batch(standardize_batch(batch, type(self.iterable).__name__)), self.class_weight)
+        finally:
+            if hasattr(iterator, "close"):
+                iterator.close()
+
+    def state(self, running):
+        return self._passes - running
+
+    def set_state(self, state):
+        """Begin and drop as many passes: what shuffles anew for each goes on with the order that would have come."""
+        while self._passes < (state or 0):
+            self.peek()
 
 
 def standardize_batch(batch, source):
@@ -81,9 +97,10 @@ def _length(iterable):
         count = int(count() if callable(count) else count)
         return count if count >= 0 else None
     try:
-        return len(iterable)
+        count = len(iterable)
     except TypeError:
         return None
+    return count if count < sys.maxsize else None  # so long is what grain repeats forever
 
 
 def is_iterator(x):

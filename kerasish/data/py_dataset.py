@@ -1,17 +1,14 @@
 """PyDataset: batches by number, made in the main thread, in threads or in processes."""
 
-import concurrent.futures
+import contextlib
 import itertools
 import random
 import warnings
-from collections import deque
 
-import numpy as np
-
+from kerasish.data.ahead import by_threads
 from kerasish.data.batches import Batches, as_batch, with_class_weight
 from kerasish.data.iterables import standardize_batch
-
-_DEFAULTS = {"workers": 1, "use_multiprocessing": False, "max_queue_size": 10}
+from kerasish.data.processes import Processes
 
 
 class PyDataset:
@@ -19,8 +16,10 @@ class PyDataset:
 
     Subclasses define ``__getitem__(index)``, which returns ``(x, y)`` or the like, and ``__len__`` (the number of batches), or
     the property ``num_batches`` (None: endless). ``workers`` > 1 makes batches in threads, ``use_multiprocessing`` in processes,
-    at most ``max_queue_size`` ahead. ``on_epoch_begin`` and ``on_epoch_end`` may change the data between epochs.
+    at most ``max_queue_size`` ahead. ``on_epoch_begin`` and ``on_epoch_end`` may change the data between epochs; if what they
+    change is to survive an interruption (BackupAndRestore), define ``state_dict()`` and ``load_state_dict(state)``, for JSON.
 
+    >>> import numpy as np
     >>> class Squares(PyDataset):
     ...     def __len__(self):
     ...         return 2
@@ -75,7 +74,11 @@ class PyDataset:
         raise TypeError(f"{type(self).__name__} must define __getitem__(index), which returns a batch.")
 
     def __iter__(self):
-        for index in itertools.count() if self.num_batches is None else range(self.num_batches):
+        try:
+            number = self.num_batches
+        except NotImplementedError:
+            number = None  # nobody says when to stop
+        for index in itertools.count() if number is None else range(number):
             yield self[index]
 
     @property
@@ -100,16 +103,43 @@ class PyDatasetBatches(Batches):
         self.num_batches = dataset.num_batches
         self.shuffle = shuffle and self.num_batches is not None
         self.on_epoch_begin, self.on_epoch_end = dataset.on_epoch_begin, dataset.on_epoch_end
+        self._processes = None
 
     def __iter__(self):
+        return self.iterate()
+
+    def iterate(self, start=0):
         self.num_batches = self.dataset.num_batches  # an epoch's end may have changed it
-        workers, processes = self.dataset.workers, self.dataset.use_multiprocessing
-        if workers > 1 or (workers > 0 and processes):
-            batches = _made_by_workers(self.dataset, self._order(), workers, processes, self.dataset.max_queue_size)
-        else:
-            batches = (self.dataset[index] for index in self._order())
-        for batch in batches:
-            yield self._batch(batch)
+        return self._standardized(self._made(itertools.islice(self._order(), start, None)))
+
+    def _made(self, order):
+        """What makes the batches with these numbers: a generator."""
+        dataset, workers, ahead = self.dataset, self.dataset.workers, self.dataset.max_queue_size
+        if workers > 0 and dataset.use_multiprocessing:
+            if self._processes is None or self._processes.workers != workers or not self._processes.alive:
+                self.close()
+                self._processes = Processes(workers)
+            return self._processes.batches(dataset, order, random.getrandbits(31), ahead)
+        if workers > 1:
+            return by_threads(dataset.__getitem__, order, workers, ahead)
+        return (dataset[index] for index in order)
+
+    def _standardized(self, batches):
+        with contextlib.closing(batches):
+            for batch in batches:
+                yield self._batch(batch)
+
+    def state(self, running):
+        return self.dataset.state_dict() if hasattr(self.dataset, "state_dict") else None
+
+    def set_state(self, state):
+        if state is not None:
+            self.dataset.load_state_dict(state)
+
+    def close(self):
+        processes, self._processes = self._processes, None
+        if processes is not None:
+            processes.close()
 
     def peek(self):
         first = next(iter(self._order()), None)
@@ -125,37 +155,3 @@ class PyDatasetBatches(Batches):
 
     def _batch(self, batch):
         return with_class_weight(as_batch(standardize_batch(batch, "PyDataset.__getitem__()")), self.class_weight)
-
-
-def _made_by_workers(dataset, order, workers, processes, ahead):
-    """Batches in order, at most ``ahead`` of them waiting. An error in a worker is raised here, with the worker's traceback;
-    whatever happens, all workers have ended when this generator has."""
-    if processes:
-        seed = random.getrandbits(31)
-        pool = concurrent.futures.ProcessPoolExecutor(workers, initializer=_remember, initargs=(dataset, seed))
-        make = _make_in_process
-    else:
-        pool, make = concurrent.futures.ThreadPoolExecutor(workers, "kerasish-data"), dataset.__getitem__
-    indexes, waiting = iter(order), deque()
-    try:
-        waiting.extend(pool.submit(make, index) for index in itertools.islice(indexes, max(1, ahead)))
-        while waiting:
-            batch = waiting.popleft().result()
-            waiting.extend(pool.submit(make, index) for index in itertools.islice(indexes, 1))
-            yield batch
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_in_process: dict = {}  # in a worker process: the data set that it makes batches of, and the seed of its random numbers
-
-
-def _remember(dataset, seed):
-    _in_process.update(dataset=dataset, seed=seed)
-
-
-def _make_in_process(index):
-    # A forked process starts with a copy of its parent's generators: without a seed per batch all would draw the same numbers.
-    np.random.seed((_in_process["seed"] + index) % 2**32)
-    random.seed(_in_process["seed"] + index)
-    return _in_process["dataset"][index]

@@ -1,7 +1,11 @@
 """Generators, and objects of other libraries that are iterables of batches."""
 
+import itertools
+import sys
+
 import numpy as np
 import pytest
+import scipy.sparse
 
 from kerasish.data import as_batches, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kerasish.data.iterables import IterableBatches, IteratorBatches
@@ -104,6 +108,65 @@ def test_tensors_of_other_libraries_become_arrays():
     assert isinstance(x, np.ndarray) and x.dtype == "float32"
     (batch,) = as_batches(Torch(X), batch_size=2)
     np.testing.assert_array_equal(batch, X)
+
+
+class Sparse:
+    """Looks like a tf.SparseTensor."""
+
+    shape, dense_shape, indices, values = (2, 3), [2, 3], [[0, 1], [1, 2]], np.array([5.0, 6.0])
+
+
+class Ragged:
+    """Looks like a tf.RaggedTensor."""
+
+    shape, row_splits = (2, None), [0, 1, 3]
+
+
+class Half(Torch):
+    """Looks like a tensor of PyTorch in bfloat16, which NumPy doesn't know, and a sparse one."""
+
+    dtype, is_sparse = "torch.bfloat16", True
+
+    def cpu(self):
+        return self
+
+    def to_dense(self):
+        self.is_sparse = False
+        return self
+
+    def float(self):
+        assert not self.is_sparse
+        return self.array
+
+
+def test_sparse_tensors_become_dense():
+    expected = [[0, 5, 0], [0, 0, 6]]
+    for batches in (as_batches(Loader([(Sparse(), Y)])), as_batches(Sparse(), Y)):
+        ((x, _),) = batches
+        assert x.tolist() == expected
+    ((x,),) = as_batches(Loader([[scipy.sparse.coo_matrix(expected)]]))
+    assert x.tolist() == expected
+    ((x,),) = as_batches(Loader([(Half(X),)]))
+    np.testing.assert_array_equal(x, X)
+
+
+def test_what_is_no_batch_of_arrays_is_told():
+    for batches in (Loader([(Ragged(),)]), (batch for batch in [(Ragged(),)])):
+        with pytest.raises(ValueError, match=r"Ragged has rows of different lengths.*to_tensor\(\)"):
+            list(as_batches(batches))
+    with pytest.raises(ValueError, match="at least one axis.*Received a scalar: 3"):
+        list(as_batches(Loader([(X, 3)])))
+
+
+def test_a_length_without_end_is_none():
+    class Forever:
+        def __len__(self):
+            return sys.maxsize
+
+        def __iter__(self):
+            return itertools.repeat(X)
+
+    assert as_batches(Forever()).num_batches is None
 
 
 def test_class_weights_work_for_any_data():
