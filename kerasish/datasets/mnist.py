@@ -1,17 +1,17 @@
 """The MNIST handwritten digits (`keras.datasets.mnist`)."""
 
-import os
 import zipfile
 
 import numpy as np
 
-from kerasish.utils.files import get_file
+from kerasish.datasets import sources
+from kerasish.datasets.sources import Pair
 
-ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+__all__ = ["load_data"]
+
+ORIGIN = f"{sources.ORIGIN}mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 SHAPES = {"x_train": (60000, 28, 28), "y_train": (60000,), "x_test": (10000, 28, 28), "y_test": (10000,)}
-
-Pair = tuple[np.ndarray, np.ndarray]
 
 
 def load_data(path: str = "mnist.npz") -> tuple[Pair, Pair]:
@@ -24,21 +24,8 @@ def load_data(path: str = "mnist.npz") -> tuple[Pair, Pair]:
 
     >>> (x_train, y_train), (x_test, y_test) = load_data()  # doctest: +SKIP
     """
-    arrays = _read(_find(path))
+    arrays = _read(sources.find(path, ORIGIN, SHA256))
     return (arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"])
-
-
-def _find(name: str) -> str:
-    folder = os.environ.get("KERASISH_DATA")
-    if folder and os.path.isfile(local := os.path.join(folder, name)):
-        return local
-    try:
-        return get_file(name, ORIGIN, file_hash=SHA256)
-    except OSError as error:
-        raise OSError(
-            f"{error} Or put {name} in a folder and name that folder in the environment variable KERASISH_DATA "
-            f"(now {folder!r}). The digits of `datasets.digits.load_data()` come with the package and need no network."
-        ) from error
 
 
 def _read(path: str) -> dict[str, np.ndarray]:

@@ -17,6 +17,10 @@ SCHEMES = ("http", "https", "file")
 FORMATS = ("tar", "zip")
 TIMEOUT = 60  # seconds without a byte from the server
 CHUNK = 1 << 16
+MAX_UNPACKED = 4 * 2**30  # bytes that an archive may hold, whatever its own size is: above it, no more than MAX_RATIO times that
+MAX_RATIO = 100
+MAX_HEADER = 1 << 20  # bytes of a tar header: a long name, or a file's attributes, which are read into memory
+FILE_BYTES = 4096  # that a member counts with beside its contents, as the smallest file needs so many on most disks
 
 
 def get_file(
@@ -36,8 +40,9 @@ def get_file(
 
     The cache is Keras's own: `cache_dir`, else `$KERAS_HOME`, else `~/.keras`; `cache_subdir` is a folder in it.
     `file_hash` (SHA-256 or MD5) is checked on a cached file and before a download takes its place. A download that
-    breaks off is resumed by the next call. With `extract` (or `untar`) the archive is unpacked at each call and the
-    path is its folder. Raises OSError when the file cannot be had, ValueError for a wrong hash or an unsafe archive.
+    breaks off is resumed by the next call. With `extract` (or `untar`) the archive is unpacked at each call, wholly or
+    not at all, and the path is its folder. Only http, https and file URLs are followed. Raises OSError when the file
+    cannot be had, ValueError for a wrong hash or an unsafe archive: one with ways out of its folder, or a bomb.
 
     >>> import pathlib, tempfile
     >>> source = pathlib.Path(tempfile.mkdtemp(), "poem.txt")
@@ -160,21 +165,21 @@ def _check_hash(origin: str, path: str, expected: str, algorithm: str) -> None:
     if came != expected.lower():
         os.remove(path)
         raise ValueError(
-            f"The file from {origin} is not the one expected and was thrown away. "
+            f"Incomplete or corrupted file: what came from {origin} is not the one expected and was thrown away. "
             f"Expected {algorithm}: {expected}. Received: {came}"
         )
 
 
 def _transfer(origin: str, path: str, label: str) -> None:
     """Append to `path` what it still lacks of the file at `origin`; leave it only if a later call can go on from it."""
-    from email.utils import mktime_tz, parsedate_tz
-
     from tqdm import tqdm
 
     with _open_url(origin, path) as response:
         start = os.path.getsize(path) if response.status == 206 else 0
-        modified = parsedate_tz(response.headers.get("Last-Modified", ""))
+        modified = _modified(response.headers)
         length = response.headers.get("Content-Length")
+        if length and not length.isdecimal():
+            raise OSError(f"the server says that {length!r} bytes come")
         total = start + int(length) if length else None
         try:
             with (
@@ -188,25 +193,41 @@ def _transfer(origin: str, path: str, label: str) -> None:
             if total is not None and received != total:
                 raise OSError(f"the transfer broke off after {received:,} of {total:,} bytes")
         except BaseException:
-            if modified:  # kept as the time of the file: the server is asked for the rest only if still the same
-                os.utime(path, (mktime_tz(modified),) * 2)
+            if modified is not None:  # kept as the time of the file: the server is asked for the rest only if still the same
+                os.utime(path, (modified, modified))
             else:
                 os.remove(path)
             raise
 
 
+def _modified(headers) -> int | None:
+    """Seconds since 1970 at which the server's file was last changed, if it says so in a way that one can ask for."""
+    from email.utils import formatdate, mktime_tz, parsedate_tz
+
+    try:
+        seconds = mktime_tz(parsedate_tz(headers.get("Last-Modified", "")))
+        formatdate(seconds, usegmt=True)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+    return seconds
+
+
 def _open_url(origin: str, path: str):
     """The response to a request for what `path` lacks; its status is 206 only if it goes on where `path` ends."""
     from email.utils import formatdate
+    from urllib import request
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
 
+    opener = request.OpenerDirector()  # not urlopen, which would follow a redirection to ftp
+    for handler in ("Proxy", "HTTP", "HTTPS", "File", "Unknown", "HTTPDefaultError", "HTTPRedirect"):
+        opener.add_handler(getattr(request, f"{handler}Handler")())
+    opener.add_handler(request.HTTPErrorProcessor())
     headers = {"User-Agent": "kerasish"}  # several hosts refuse urllib's own
     start = os.path.getsize(path) if os.path.exists(path) else 0
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": formatdate(os.path.getmtime(path), usegmt=True)}
     try:
-        response = urlopen(Request(origin, headers=headers), timeout=TIMEOUT)
+        response = opener.open(request.Request(origin, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
         if error.code != 416 or not start:
@@ -215,6 +236,8 @@ def _open_url(origin: str, path: str):
         if response.status != 206 or response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             return response
         response.close()
+        if not start:
+            raise OSError("the server sent a part of the file, though it was asked for the whole")
     os.remove(path)  # the server has no such rest, so take the whole
     return _open_url(origin, path)
 
@@ -235,33 +258,91 @@ def _formats(archive_format: str | Iterable[str] | None) -> tuple[str, ...]:
 
 def _extract(path: str, folder: str, formats: tuple[str, ...]) -> bool:
     """Unpack `path` into `folder`; False if it is no archive of these formats. Nothing is written of an unsafe one."""
-    readers = {"tar": (tarfile.is_tarfile, _untar), "zip": (zipfile.is_zipfile, _unzip)}
+    readers = {"tar": (_is_tar, _untar), "zip": (zipfile.is_zipfile, _unzip)}
     for matches, unpack in (readers[name] for name in formats):
         if matches(path):
-            existed = os.path.exists(folder)
-            try:
-                unpack(path, folder)
-            except BaseException:
-                if not existed:
-                    shutil.rmtree(folder, ignore_errors=True)
-                raise
+            with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=os.path.dirname(folder)) as fresh:
+                try:
+                    unpack(path, fresh)
+                except (OSError, ValueError):
+                    raise
+                except Exception as error:  # whatever the modules for archives meet in one that is cut off, damaged or encrypted
+                    raise ValueError(f"The archive {path} is damaged, or can't be unpacked: {error}") from error
+                _move(fresh, folder)
             return True
     return False
 
 
+def _move(source: str, target: str) -> None:
+    """Put a folder in the place of another, whose other files stay. Nothing is written through links that lie there."""
+    if os.path.islink(target) or os.path.isfile(target):
+        os.remove(target)
+    os.makedirs(target, exist_ok=True)
+    for entry in os.scandir(source):
+        place = os.path.join(target, entry.name)
+        if os.path.lexists(place) and entry.is_dir(follow_symlinks=False):
+            _move(entry.path, place)
+        else:
+            if os.path.isdir(place) and not os.path.islink(place):
+                shutil.rmtree(place)
+            os.replace(entry.path, place)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is looked at before more is read: tarfile takes long names and attributes into memory as they come."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        member = super().frombuf(buf, encoding, errors)
+        if member.size > MAX_HEADER and member.type in _HEADERS:
+            raise ValueError(f"An archive is unsafe and was not unpacked: one of its headers would have {member.size:,} bytes.")
+        return member
+
+
+_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+
+def _is_tar(path: str) -> bool:
+    try:
+        tarfile.open(path, tarinfo=_Member).close()
+    except tarfile.TarError:
+        return False
+    return True
+
+
 def _untar(path: str, folder: str) -> None:
-    with tarfile.open(path) as archive:
-        _check_tar(archive.getmembers(), path)
+    with tarfile.open(path, tarinfo=_Member) as archive:
+        _check_tar(_members(archive, path, folder), path)
         # A second guard beside _check_tar; set this way because Python 3.11 has it only from 3.11.4 on.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
         archive.extractall(folder)
 
 
+def _members(archive: tarfile.TarFile, path: str, folder: str) -> list[tarfile.TarInfo]:
+    """The members, read no further than an archive may be large."""
+    members, size = [], 0
+    for member in archive:
+        members.append(member)
+        size += FILE_BYTES + member.size
+        _check_size(size, path, folder)
+    return members
+
+
 def _unzip(path: str, folder: str) -> None:
     with zipfile.ZipFile(path) as archive:  # which writes no links: it makes plain files of them
+        _check_size(sum(member.file_size for member in archive.infolist()), path, folder)
         for name in archive.namelist():
             _inside(name, path)
         archive.extractall(folder)
+
+
+def _check_size(size: int, archive: str, folder: str) -> None:
+    stored = os.path.getsize(archive)
+    if size > MAX_UNPACKED and size > MAX_RATIO * stored:
+        raise _unsafe(archive, f"it would become more than {size:,} bytes, from {stored:,}.")
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise OSError(f"The archive {archive} needs {size:,} bytes or more, of which only {free:,} are free in {folder}.")
 
 
 def _unsafe(archive: str, why: str) -> ValueError:

@@ -9,6 +9,7 @@ import stat
 import tarfile
 import tempfile
 import threading
+import tracemalloc
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,13 +41,15 @@ class Handler(BaseHTTPRequestHandler):
         if start >= len(server.content):
             self.send_error(416)
             return
-        self.send_response(206 if start else 200)
+        self.send_response(206 if start else server.status)
         if start:
             first = start if server.honest else 0
             self.send_header("Content-Range", f"bytes {first}-{len(server.content) - 1}/{len(server.content)}")
         if server.modified:
             self.send_header("Last-Modified", server.modified)
-        if server.sized:
+        if server.length:
+            self.send_header("Content-Length", server.length)
+        elif server.sized:
             self.send_header("Content-Length", str(len(server.content) - start))
         self.end_headers()
         self.wfile.write(server.content[start : server.breaks_at])
@@ -58,6 +61,7 @@ def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     vars(server).update(content=CONTENT, requests=[], breaks_at=None, ranges=True, honest=True, sized=True)
+    vars(server).update(status=200, length=None)
     server.modified = MONDAY
     server.url = f"http://127.0.0.1:{server.server_address[1]}/data.bin"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -380,6 +384,22 @@ def test_two_at_once(server, cache):
     assert names(cache) == ["data.bin"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"length": "many"}, "the server says that 'many' bytes come"),
+        ({"length": "-5"}, "the server says that '-5' bytes come"),
+        ({"status": 206}, "sent a part of the file, though it was asked for the whole"),
+        ({"modified": "Sat, 01 Jan 99999 00:00:00 GMT", "breaks_at": 10}, "broke off after 10 of"),
+    ],
+)
+def test_answers_that_make_no_sense(server, cache, answer, message):
+    vars(server).update(answer)
+    with pytest.raises(OSError, match=message):
+        get_file(origin=server.url)
+    assert names(cache) == []
+
+
 def test_unknown_length(server):
     server.sized = False
     assert read(get_file(origin=server.url)) == CONTENT
@@ -473,8 +493,30 @@ def test_other_format_warns(tmp_path, cache, archive_format):
 def test_broken_archive_leaves_no_folder(tmp_path, cache):
     whole = make_tar(tmp_path / "data.tar", member("a", b"a" * 2000), mode="w").read_bytes()
     (tmp_path / "data.tar").write_bytes(whole[:1500])
-    with pytest.raises(tarfile.ReadError):
+    with pytest.raises(ValueError, match="mine_archive is damaged, or can't be unpacked: unexpected end of data"):
         get_file("mine", (tmp_path / "data.tar").as_uri(), extract=True)
+    assert names(cache) == ["mine_archive"]
+
+
+def encrypted(path):
+    data = bytearray(make_zip(path, member("a", b"a")).read_bytes())
+    data[6] |= 1
+    data[data.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(data)
+
+
+DAMAGED = {
+    "cut off": lambda path: path.write_bytes(make_tar(path, member("a", os.urandom(50_000))).read_bytes()[:20_000]),
+    "link to nothing": lambda path: make_tar(path, hardlink("a", "missing")),
+    "encrypted": encrypted,
+}
+
+
+@pytest.mark.parametrize("make", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_archives_are_told(tmp_path, cache, make):
+    make(tmp_path / "data")
+    with pytest.raises(ValueError, match="mine_archive is damaged, or can't be unpacked"):
+        get_file("mine", (tmp_path / "data").as_uri(), extract=True)
     assert names(cache) == ["mine_archive"]
 
 
@@ -545,3 +587,116 @@ def test_zip_link_becomes_a_plain_file(tmp_path, cache):
         archive.writestr(info, "/etc/passwd")
     get_file("mine", (tmp_path / "data").as_uri(), extract=True)
     assert not os.path.islink(cache / "mine" / "link")
+
+
+# -- bombs and other surprises -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [make_tar, make_zip])
+def test_bombs_are_refused_before_anything_is_written(tmp_path, cache, make, monkeypatch):
+    monkeypatch.setattr(files, "MAX_UNPACKED", 100_000)
+    path = make(tmp_path / "data", member("zeros", bytes(300_000)))
+    if make is make_zip:  # ZipInfo's default is not to compress
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("zeros", bytes(300_000))
+    with pytest.raises(ValueError, match="mine_archive is unsafe.*it would become more than [0-9,]+ bytes, from"):
+        get_file("mine", path.as_uri(), extract=True)
+    assert names(cache) == ["mine_archive"]
+    monkeypatch.setattr(files, "MAX_UNPACKED", 1_000_000)
+    get_file("mine", path.as_uri(), extract=True)
+    assert (cache / "mine" / "zeros").stat().st_size == 300_000
+
+
+def test_a_bomb_of_headers_alone_is_refused(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(files, "MAX_UNPACKED", 100_000)
+    monkeypatch.setattr(files, "MAX_RATIO", 20)
+    path = make_tar(tmp_path / "data", *(member("a") for _ in range(2000)))
+    with pytest.raises(ValueError, match="it would become more than"):
+        get_file("mine", path.as_uri(), extract=True)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+@pytest.mark.parametrize("first", [[], [member("a")]])
+def test_headers_are_not_read_into_memory_whatever_their_size(tmp_path, cache, kind, first):
+    size = 8 * files.MAX_HEADER
+    path = make_tar(tmp_path / "data", *first, member("x", bytes(size), type=kind))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="unsafe.* one of its headers would have 8,388,608 bytes"):
+        get_file("mine", path.as_uri(), extract=True)
+    assert tracemalloc.get_traced_memory()[1] < size / 2
+    tracemalloc.stop()
+    assert names(cache) == ["mine_archive"]
+
+
+def test_large_archives_that_are_no_bombs_are_unpacked(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(files, "MAX_UNPACKED", 1000)
+    noise = os.urandom(50_000)
+    get_file("mine", make_tar(tmp_path / "data", member("noise", noise)).as_uri(), extract=True)
+    assert (cache / "mine" / "noise").read_bytes() == noise
+
+
+@pytest.mark.parametrize("make", [make_tar, make_zip])
+def test_no_room_on_the_disk_is_said_before(tmp_path, cache, make, monkeypatch):
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: files.shutil._ntuple_diskusage(100, 90, 10))
+    with pytest.raises(OSError, match="of which only 10 are free"):
+        get_file("mine", make(tmp_path / "data", member("a", b"a" * 100)).as_uri(), extract=True)
+    assert names(cache) == ["mine_archive"]
+
+
+@pytest.mark.parametrize("make", [make_tar, make_zip])
+def test_failing_half_way_leaves_nothing(tmp_path, cache, make):
+    path = make(tmp_path / "data", member("a", b"a"), member("x" * 300, b"b"))  # longer than a name may be
+    with pytest.raises(OSError, match="too long"):
+        get_file("mine", path.as_uri(), extract=True)
+    assert names(cache) == ["mine_archive"]
+
+
+def test_long_paths(tmp_path, cache):
+    deep = "/".join(["folder" * 10] * 20) + "/a.txt"
+    get_file("mine", make_tar(tmp_path / "data", member(deep, b"a")).as_uri(), extract=True)
+    assert (cache / "mine" / deep).read_text() == "a"
+
+
+def test_nothing_is_written_through_links_that_lie_in_the_folder(tmp_path, cache):
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (cache / "mine").mkdir(parents=True)
+    (cache / "mine" / "top").symlink_to(outside)
+    get_file("mine", make_tar(tmp_path / "data", *MEMBERS).as_uri(), extract=True)
+    assert (cache / "mine" / "top" / "a.txt").read_text() == "a"
+    assert not (cache / "mine" / "top").is_symlink()
+    assert (names(outside), names(outside / "deep")) == (["deep"], [])
+
+
+def test_files_and_folders_change_places(tmp_path, cache):
+    get_file("mine", make_tar(tmp_path / "a", member("x/y", b"1"), member("z", b"2")).as_uri(), extract=True)
+    get_file("mine", make_tar(tmp_path / "b", member("x", b"3"), member("z/y", b"4")).as_uri(), extract=True, force_download=True)
+    assert ((cache / "mine" / "x").read_text(), (cache / "mine" / "z" / "y").read_text()) == ("3", "4")
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/evil", "file:///etc/hostname", "gopher://127.0.0.1/"])
+def test_redirections_to_other_schemes_are_refused(server, cache, monkeypatch, target):
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header("Location", target)
+        handler.end_headers()
+
+    monkeypatch.setattr(Handler, "do_GET", redirect)
+    with pytest.raises(OSError, match="Could not download"):
+        get_file(origin=server.url)
+    assert names(cache) == []
+
+
+def test_redirections_are_followed(server, monkeypatch):
+    plain = Handler.do_GET
+
+    def redirect(handler):
+        if handler.path == "/old.bin":
+            handler.send_response(301)
+            handler.send_header("Location", "/data.bin")
+            handler.end_headers()
+        else:
+            plain(handler)
+
+    monkeypatch.setattr(Handler, "do_GET", redirect)
+    assert read(get_file(origin=server.url.replace("data", "old"), file_hash=SHA256)) == CONTENT

@@ -1,0 +1,5 @@
+"""Image files and arrays (``keras.preprocessing.image``)."""
+
+from kerasish.utils.image_files import array_to_img, img_to_array, load_img, save_img, smart_resize
+
+__all__ = ["array_to_img", "img_to_array", "load_img", "save_img", "smart_resize"]
