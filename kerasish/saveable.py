@@ -6,18 +6,26 @@ A class's annotated fields are its constructor, its config and its documentation
         units: int
         activation: Activation = None
 
-gives ``Dense(units, activation=None, **kwargs)``, ``get_config`` and ``from_config``. The registry is the only gate through
-which a name in a file becomes an object: nothing is ever imported by name.
+gives ``Dense(units, activation=None, **kwargs)``, ``get_config`` and ``from_config``. Through two gates alone a name
+in a file becomes an object: the registry, and the user's own classes of this kind in modules that are imported already. Nothing is
+ever imported by name.
 """
 
+import base64
+import builtins
 import contextlib
 import inspect
+import marshal
+import sys
 import threading
 import types
 import typing
+import warnings
 from inspect import Parameter
 
 import numpy as np
+
+from kerasish.loading import brief, is_marked, loading, mark, spend
 
 _PLAIN = (str, int, float, bool)
 _EMPTY = Parameter.empty
@@ -336,7 +344,10 @@ def serialize_keras_object(obj):
         return _function_config(obj)
     if not hasattr(obj, "get_config"):
         raise TypeError(f"Cannot serialize object {obj!r} of type {type(obj)}: it needs a get_config() method.")
-    config = {**_identity(obj), "config": obj.get_config()}
+    inner = obj.get_config()
+    if isinstance(inner, dict):  # users leave objects in it
+        inner = {key: serialize_keras_object(value) for key, value in inner.items()}
+    config = {**_identity(obj), "config": inner}
     config = {key: config[key] for key in ("module", "class_name", "config", "registered_name")}
     for part in ("build_config", "compile_config"):
         value = getattr(obj, f"get_{part}", lambda: None)()
@@ -361,7 +372,20 @@ def _is_builtin(cls):
 
 
 def _function_config(obj):
+    if isinstance(obj, types.FunctionType) and obj.__name__ == "<lambda>":
+        return _lambda_config(obj)
     return {"module": "builtins", "class_name": "function", "config": get_registered_name(obj), "registered_name": "function"}
+
+
+def _lambda_config(obj):
+    warnings.warn(
+        "The object being serialized includes a `lambda`: a file keeps its bytecode, which is loaded only with `safe_mode=False`. "
+        "Use a named function that is registered with `@keras.saving.register_keras_serializable()` instead.",
+        stacklevel=3,
+    )
+    code = base64.encodebytes(marshal.dumps(obj.__code__)).decode("ascii")
+    closure = None if obj.__closure__ is None else [cell.cell_contents for cell in obj.__closure__]
+    return {"class_name": "__lambda__", "config": {"value": serialize_keras_object([code, obj.__defaults__, closure])}}
 
 
 def _record_shared(obj, config):
@@ -390,7 +414,14 @@ def _ellipsis(obj):
     return {"class_name": "__ellipsis__", "config": {}}
 
 
-@serializes(np.ndarray, "__numpy__", lambda c: np.array(c["value"], dtype=c["dtype"]))
+def _load_array(config):
+    dtype = np.dtype(config["dtype"])
+    if dtype.kind not in "biufcV" or dtype.itemsize > 16:
+        raise TypeError(f"Arrays in a config hold numbers, not {brief(config['dtype'])}.")
+    return np.array(config["value"], dtype=dtype)
+
+
+@serializes(np.ndarray, "__numpy__", _load_array)
 def _array(obj):
     return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}} if obj.ndim else obj.item()
 
@@ -413,7 +444,9 @@ def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwar
     module_objects = kwargs.pop("module_objects", None)
     if kwargs:
         raise TypeError(f"deserialize_keras_object() got unexpected keyword arguments: {sorted(kwargs)}")
-    with CustomObjectScope(custom_objects), safe_mode_scope(in_safe_mode(safe_mode)):
+    with CustomObjectScope(custom_objects), safe_mode_scope(in_safe_mode(safe_mode)), loading() as load:
+        if load is not None:
+            load.take(config)
         if isinstance(config, str) and module_objects is not None and get_registered_object(config) is None:
             return module_objects.get(config, config)
         return _deserialize(config)
@@ -428,45 +461,83 @@ def _deserialize(config):
     if isinstance(config, (list, tuple)):
         return [_deserialize(item) for item in config]
     if not isinstance(config, dict):
-        raise TypeError(f"Could not parse config: {config!r}")
+        raise TypeError(f"Could not parse config: {brief(config)}")
     if "class_name" not in config or "config" not in config:
         return {key: _deserialize(value) for key, value in config.items()}
-    name, inner = config["class_name"], config["config"]
-    if not isinstance(name, str):
-        raise TypeError(f"`class_name` must be a string. Received: {name!r}. Full config: {config}")
-    if name in _by_special_name:
-        inner = {} if inner is None else inner
-        return _by_special_name[name]({key: _deserialize(value) for key, value in inner.items()})
+    try:
+        return _named_object(config)
+    except Exception as error:
+        mark(error, config)
+        raise
+
+
+def _named_object(config):
+    name, inner = config["class_name"], {} if config["config"] is None else config["config"]
+    for key in ("class_name", "module", "registered_name"):
+        if not isinstance(config.get(key), str) and (key == "class_name" or config.get(key) is not None):
+            raise TypeError(f"`{key}` must be a string. Received: {brief(config[key])}. Full config: {brief(config)}")
     if name == "function":
         return _find_function(config)
-    inner = {} if inner is None else inner
     if not isinstance(inner, dict):
-        raise TypeError(f"Expected 'config' to be a dict for {name}, instead got {type(inner)}. Full config: {config}")
+        raise TypeError(f"Expected 'config' to be a dict for {name}, instead got {type(inner)}. Full config: {brief(config)}")
+    if name == "__lambda__":
+        return load_lambda(inner)
+    if name in _by_special_name:
+        return _by_special_name[name]({key: _deserialize(value) for key, value in inner.items()})
     return _instance(config, inner)
+
+
+def load_lambda(config, safe_mode=None):
+    """The function whose bytecode a file holds; ValueError unless the caller trusts the file (``safe_mode=False``)."""
+    if in_safe_mode() if safe_mode is None else safe_mode:
+        raise ValueError(
+            "Requested the deserialization of a `Lambda` layer, or of another object, whose `function` is a Python lambda. This carries "
+            "a potential risk of arbitrary code execution and thus it is disallowed by default. If you trust the source of the artifact, "
+            "you can override this error by passing `safe_mode=False` to the loading function, or calling "
+            "`keras.config.enable_unsafe_deserialization()`."
+        )
+    code, defaults, closure = config["value"] if "value" in config else (config["code"], config["defaults"], config["closure"])
+    code = marshal.loads(base64.decodebytes(code.encode("ascii")))
+    cells = None if closure is None else tuple(types.CellType(value) for value in closure)
+    return types.FunctionType(code, {"__builtins__": builtins}, code.co_name, None if defaults is None else tuple(defaults), cells)
 
 
 def _instance(config, inner):
     shared = config.get("shared_object_id")
+    if shared is not None and not isinstance(shared, int):
+        raise TypeError(f"`shared_object_id` must be an integer. Received: {brief(shared)}")
     if shared is not None and _state.shared_by_id is not None and shared in _state.shared_by_id:
         return _state.shared_by_id[shared]
+    spend("objects")
     cls = find_class(config)
     if not hasattr(cls, "from_config"):
         raise TypeError(f"Unable to reconstruct an instance of '{config['class_name']}': it has no from_config() method.")
     try:
         obj = cls.from_config(inner)
     except TypeError as e:
-        raise TypeError(f"{cls.__name__} could not be made from its config={inner}.\n\n{e}") from e
-    build_config = config.get("build_config")
-    if build_config and not obj.built:
-        obj.build_from_config(build_config)
-        obj.built = True
-    compile_config = config.get("compile_config")
-    if compile_config:
-        obj.compile_from_config(compile_config)
-        obj.compiled = True
+        if is_marked(e):  # it is about something inside
+            raise
+        hint = "" if _is_builtin(cls) else " Objects inside a config of one's own are explicitly deserialized in `from_config()`."
+        raise TypeError(f"{cls.__name__} could not be made from its config={brief(inner)}.{hint}\n\n{e}") from e
+    _restore(obj, config)
     if shared is not None and _state.shared_by_id is not None:
         _state.shared_by_id[shared] = obj
     return obj
+
+
+def _restore(obj, config):
+    """Build and compile an object as its file says."""
+    for part in ("build_config", "compile_config"):
+        given = config.get(part)
+        if given is not None and not isinstance(given, dict):
+            raise TypeError(f"`{part}` must be a dict. Received: {brief(given)}")
+        if not given or (part == "build_config" and obj.built):
+            continue
+        restore = getattr(obj, part.replace("_", "_from_"), None)
+        if restore is None:
+            raise TypeError(f"`{part}` was given for a {type(obj).__name__}, which takes none.")
+        restore(given)
+        setattr(obj, "built" if part == "build_config" else "compiled", True)
 
 
 def find_class(config):
@@ -482,24 +553,45 @@ def find_class(config):
     for cls in candidates:
         if inspect.isclass(cls):
             if registered and registered != name:
-                raise ValueError(f"`registered_name={registered!r}` was given, but '{name}' is built in. Full config: {config}")
+                raise ValueError(_spoofed(name, registered, config))
             return cls
+    found = _imported_class(module, name)
+    if found is not None:
+        return found
     raise TypeError(_unknown("class", name, module, registered))
+
+
+def _imported_class(module, name):
+    """The user's own class that a module which is imported already defines under this name; None if it is none that is made for files."""
+    if not isinstance(module, str) or not isinstance(name, str) or module.partition(".")[0] in ("kerasish", "keras"):
+        return None
+    cls = vars(sys.modules.get(module, types)).get(name)
+    own = inspect.isclass(cls) and issubclass(cls, Saveable) and (cls.__module__, cls.__name__) == (module, name)
+    return cls if own and cls is not Saveable else None
 
 
 def _find_function(config):
     name, module, registered = config["config"], config.get("module"), config.get("registered_name")
     if not isinstance(name, str):
-        raise TypeError(f"Expected 'config' to be a function's name, got {type(name)}. Full config: {config}")
+        raise TypeError(f"Expected 'config' to be a non-null str, the function's name, got {type(name)}. Full config: {brief(config)}")
     for key in (registered if registered != "function" else None, name):
         found = get_registered_object(key)
         if found is not None:
             return found
     candidates = registry.named(name) if module in (None, "builtins") else [registry.find(module, name)]
-    for found in candidates:
-        if found is not None and not inspect.isclass(found):
-            return found
+    found = next((found for found in candidates if found is not None and not inspect.isclass(found)), None)
+    if found is not None:
+        if registered not in (None, "function", name):
+            raise ValueError(_spoofed(name, registered, config))
+        return found
+    for key, custom in _custom_by_name.items():  # Keras 3.6 and before wrote no package
+        if key.rpartition(">")[2] == name and not inspect.isclass(custom):
+            return custom
     raise TypeError(_unknown("function", name, module, registered))
+
+
+def _spoofed(name, registered, config):
+    return f"`registered_name={registered!r}` was given, but '{name}' resolved to a Keras built-in. Full config: {brief(config)}"
 
 
 def _unknown(kind, name, module, registered):

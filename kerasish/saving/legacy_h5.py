@@ -4,6 +4,7 @@ Real Keras 3.15 reads what is written here, and here what it writes is read, als
 a short loss name ("mse"), with ops in the graph, and the optimizer's slots.
 """
 
+import itertools
 import json
 import warnings
 
@@ -11,15 +12,19 @@ import h5py
 import numpy as np
 
 from kerasish import losses, metrics
+from kerasish.layers.mismatch import Report, differences, shortened
+from kerasish.loading import brief, loading
 from kerasish.saveable import (
+    CustomObjectScope,
     deserialize_keras_object,
     get_registered_name,
     object_sharing_scope,
     registry,
     serialize_keras_object,
 )
-from kerasish.saving.keras_file import KERAS_VERSION
-from kerasish.saving.limits import h5_member, open_h5, replacing
+from kerasish.saving import keras2
+from kerasish.saving.keras_file import KERAS_VERSION, warn_unbuilt
+from kerasish.saving.limits import h5_attribute, h5_group, h5_has, h5_member, open_h5, parse_json, replacing, weights_memory
 
 _MAX_ATTRIBUTE = 64512  # bytes: HDF5 keeps no larger attribute in an object's header
 
@@ -27,8 +32,7 @@ _MAX_ATTRIBUTE = 64512  # bytes: HDF5 keeps no larger attribute in an object's h
 # ---- writing
 def save(model, path, include_optimizer=True):
     """Write architecture, weights and (if compiled) training state to ``path``."""
-    if not model.weights and not model.built:
-        raise ValueError(f"The model '{model.name}' is not built: it has no weights to save. Call it on some data first.")
+    warn_unbuilt(model)
     _refuse_assets(model)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "jax"
@@ -137,49 +141,88 @@ def _set_names(group, key, names):
 
 
 def _names(group, key):
-    if key in group.attrs:
-        names = list(group.attrs[key])
-    else:
-        names, i = [], 0
-        while f"{key}{i}" in group.attrs:
-            names.extend(group.attrs[f"{key}{i}"])
+    names, i = h5_attribute(group, key), 0
+    if names is None:
+        names = []
+        while (part := h5_attribute(group, f"{key}{i}")) is not None:
+            names.extend(np.atleast_1d(part))
             i += 1
+    names = np.atleast_1d(names)
+    if names.dtype.kind not in "OSU" and names.size:
+        raise ValueError(f"The attribute '{key}' of '{group.name}' in {group.file.filename} should list names.")
     return [name.decode("utf-8") if isinstance(name, bytes) else str(name) for name in names]
 
 
 # ---- reading
 def load(path, custom_objects=None, compile=True, safe_mode=True):
     """Read a whole model: architecture, weights and, with ``compile``, training state."""
-    with open_h5(path) as file, object_sharing_scope():
-        config = _json_attribute(file, "model_config")
+    with loading(path) as load, open_h5(path) as file, object_sharing_scope():
+        load.left["bytes"] = weights_memory(file.id.get_filesize())
+        config = _json_attribute(file, "model_config", load)
         if config is None:
             raise ValueError(f"No model config found in {path}: it holds weights alone. Make the model and use `model.load_weights`.")
-        model = deserialize_keras_object(_modern(config), custom_objects, safe_mode=safe_mode)
-        load_weights(model, h5_member(file, "model_weights"))
+        old = _is_old(file, config)
+        with CustomObjectScope(custom_objects):
+            config = keras2.upgrade(config) if old else _modern(config)
+        model = deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
+        if not model.built and _names(h5_group(file, "model_weights"), "layer_names"):
+            raise ValueError(
+                f"The config of model '{model.name}' ({type(model).__name__}) doesn't build it, so its weights have no place. Save it to a "
+                "`.keras` file instead, or make and build the model and use `model.load_weights`."
+            )
+        load_weights(model, h5_group(file, "model_weights"))
         if compile:
-            training = _json_attribute(file, "training_config")
+            training = _json_attribute(file, "training_config", load)
             if training is None:
                 warnings.warn("No training configuration found in the save file, so the model was *not* compiled. Compile it manually.",
                               stacklevel=3)  # fmt: skip
             else:
+                training = _training_of_keras2(training, model) if old else training
                 model.compile(**_compile_arguments(training, custom_objects, safe_mode))
                 _load_optimizer(model, file)
         return model
 
 
-def _json_attribute(file, key):
-    value = file.attrs.get(key)
+def _is_old(file, config):
+    version = _version(file)
+    return keras2.is_old(version) if version is not None else "batch_input_shape" in json.dumps(config)
+
+
+def _version(file):
+    value = h5_attribute(file, "keras_version")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _training_of_keras2(config, model):
+    names = getattr(model, "output_names", ())
+    config = dict(config)
+    for key in ("loss", "metrics", "weighted_metrics"):
+        config[key] = keras2.each(config.get(key), lambda value: keras2.loss_or_metric(value, names))
+    for key in ("metrics", "weighted_metrics"):
+        if isinstance(config[key], list) and len(config[key]) == 1 and isinstance(config[key][0], list):
+            config[key] = config[key][0]
+    config["optimizer_config"] = keras2.optimizer_config(config["optimizer_config"])
+    return config
+
+
+def _json_attribute(file, key, load):
+    value = h5_attribute(file, key)
     if value is None:
         return None
-    try:
-        return json.loads(value.decode("utf-8") if isinstance(value, bytes) else value)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file.filename}: its '{key}' is not JSON: {error}") from error
+    if not isinstance(value, (str, bytes)):
+        raise ValueError(f"{file.filename}: its '{key}' is not JSON: it is {brief(value)}")
+    config = parse_json(value, f"its '{key}'", load)
+    if not isinstance(config, dict):
+        raise ValueError(f"{file.filename}: its '{key}' should hold an object, it holds a {type(config).__name__}.")
+    return config
 
 
 def _modern(config):
     """A layer's or model's legacy config with the modules that it leaves out."""
-    name, inner = config["class_name"], dict(config["config"])
+    parts = [config.get(key) for key in ("class_name", "config")] if isinstance(config, dict) else [None, None]
+    if not isinstance(parts[0], str) or not isinstance(parts[1], dict):
+        raise ValueError(f"A layer is described by a `class_name` and a `config`. Received: {brief(config)}")
+    name, inner = parts[0], dict(parts[1])
     if "layers" in inner:
         inner["layers"] = [_modern(layer) for layer in inner["layers"]]
         inner.setdefault("name", name.lower())
@@ -187,7 +230,6 @@ def _modern(config):
         name = "Functional" if name == "Model" else name
     else:
         module = _module_of(name, inner)
-        inner = _renamed(name, inner)
     modern = {"module": module, "class_name": name, "config": inner, "registered_name": None if module else name}
     return {**modern, **{key: config[key] for key in ("name", "inbound_nodes") if key in config}}
 
@@ -200,41 +242,41 @@ def _module_of(name, config):
     return "keras.layers" if registry.find("keras.layers", name) else None
 
 
-def _renamed(name, config):
-    """Fields of Keras 2 under their names of today."""
-    if "batch_input_shape" in config:
-        shape = config.pop("batch_input_shape")
-        if name == "InputLayer":
-            config["batch_shape"] = shape
-    for gone in ("time_major", "implementation"):
-        config.pop(gone, None)
-    axis = config.get("axis")
-    if isinstance(axis, list) and len(axis) == 1:
-        config["axis"] = axis[0]
-    return config
-
-
 def load_weights(model, group, skip_mismatch=False):
     """Set weights from a group: layers with weights in order, whatever their names."""
-    saved = [(name, _arrays(h5_member(group, name))) for name in _names(group, "layer_names")]
+    saved = [(name, _arrays(h5_group(group, name))) for name in _names(group, "layer_names")]
     saved = [(name, arrays) for name, arrays in saved if arrays]
     own = [layer for layer in model.layers if layer.weights]
     if len(saved) != len(own):
         raise ValueError(
-            f"Layer count mismatch when loading weights from file. Model expected {len(own)} layers with weights "
-            f"({[layer.name for layer in own]}), found {len(saved)} saved ({[name for name, _ in saved]})."
+            f"Layer count mismatch when loading weights from file. Model expected {len(own)} layers, found {len(saved)} saved layers.\n"
+            + _count_difference(own, saved)
         )
-    _assign_layers([(layer, name, arrays) for layer, (name, arrays) in zip(own, saved, strict=True)], skip_mismatch)
-    if "top_level_model_weights" in group:
-        arrays = _arrays(h5_member(group, "top_level_model_weights"))
-        if arrays:
-            _assign_layers([(_TopLevel(model), "top_level_model_weights", arrays)], skip_mismatch)
+    jobs = [(layer, name, arrays) for layer, (name, arrays) in zip(own, saved, strict=True)]
+    _assign_layers(model, group, jobs + _top_level(model, group), skip_mismatch)
+
+
+def _count_difference(own, saved):
+    ours = {layer.name: [v.shape for v in _legacy_weights(layer)] for layer in own}
+    theirs = {name: [array.shape for array in arrays] for name, arrays in saved}
+    lines = [f"  {name} {shapes}: only in the model" for name, shapes in ours.items() if name not in theirs]
+    lines += [f"  {name} {shapes}: only in the file" for name, shapes in theirs.items() if name not in ours]
+    return "\n".join(shortened(lines))
+
+
+def _top_level(model, group):
+    """The model's own variables as one more layer to load."""
+    if not h5_has(group, "top_level_model_weights"):
+        return []
+    arrays, own = _arrays(h5_group(group, "top_level_model_weights")), _TopLevel(model)
+    return [(own, "top_level_model_weights", arrays)] if arrays or _legacy_weights(own) else []
 
 
 def load_weights_by_name(model, group, skip_mismatch=False):
     """Set weights from a group for the layers whose names are in it; the others stay as they are."""
-    saved = {name: _arrays(h5_member(group, name)) for name in _names(group, "layer_names")}
-    _assign_layers([(layer, layer.name, saved[layer.name]) for layer in model.layers if saved.get(layer.name)], skip_mismatch)
+    saved = {keras2.clean(name): _arrays(h5_group(group, name)) for name in _names(group, "layer_names")}
+    jobs = [(layer, layer.name, saved[layer.name]) for layer in model.layers if saved.get(layer.name)]
+    _assign_layers(model, group, jobs + [job for job in _top_level(model, group) if job[2]], skip_mismatch)
 
 
 class _TopLevel:
@@ -247,29 +289,38 @@ class _TopLevel:
 
 
 def _arrays(group):
-    return [h5_member(group, name) for name in _names(group, "weight_names")]
+    arrays = [h5_member(group, name) for name in _names(group, "weight_names")]
+    for array in arrays:
+        if not isinstance(array, h5py.Dataset) or array.dtype.kind not in "biufc":
+            raise ValueError(f"'{array.name}' in {group.file.filename} holds no numbers: a weight was expected.")
+    return arrays
 
 
-def _assign_layers(jobs, skip_mismatch):
-    """Check every layer first; then set all, or report all that does not fit by name."""
-    problems, good = [], []
-    for layer, name, datasets in jobs:
-        weights = _legacy_weights(layer)
-        if len(weights) != len(datasets):
-            problems.append(f"Weight count mismatch: layer '{layer.name}' expects {len(weights)} weights, '{name}' has {len(datasets)}")
-            continue
-        wrong = [f"Shape mismatch: '{v.path}' has shape {v.shape}, the file's '{d.name}' has {d.shape}"
-                 for v, d in zip(weights, datasets, strict=True) if tuple(v.shape) != tuple(d.shape)]  # fmt: skip
-        problems.extend(wrong)
-        if not wrong:
-            good.extend(zip(weights, datasets, strict=True))
-    if problems:
-        message = "Weights that do not fit:\n  " + "\n  ".join(problems)
+def _assign_layers(model, group, jobs, skip_mismatch):
+    """Check every layer first; then set all, or report all that does not fit by path. A layer is loaded whole or not at all."""
+    report, good = Report(model, group.file.filename), []
+    for k, (layer, name, datasets) in enumerate(jobs):
+        weights, arrays = _legacy_weights(layer), keras2.weights_for(_legacy_weights(layer), datasets)
+        where = f"for layer #{k} (named {layer.name} in the current model, {name} in the save file)"
+        pairs = [(v.path if v is not None else str(i), None if v is None else v.shape, None if a is None else a.shape)
+                 for i, (v, a) in enumerate(itertools.zip_longest(weights, arrays))]  # fmt: skip
+        lines = differences(pairs)
+        if len(weights) != len(arrays):
+            counts = f"Layer expects {len(weights)} weight(s). Received {len(arrays)} saved weight(s)"
+            report.add(layer.name, f"- Weight count mismatch {where}. {counts}", lines)
+        elif lines:
+            report.add(layer.name, f"- Shape mismatch {where}", lines)
+        else:
+            good.append((layer, list(zip(weights, arrays, strict=True))))
+    if report:
         if not skip_mismatch:
-            raise ValueError(message)
-        warnings.warn(message, stacklevel=4)
-    for variable, dataset in good:
-        variable.assign(np.asarray(dataset))
+            raise ValueError(str(report))
+        warnings.warn(str(report), stacklevel=5)
+    for layer, pairs in good:
+        for variable, array in pairs:
+            variable.assign(np.asarray(array))
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
 
 
 def _compile_arguments(config, custom_objects, safe_mode):
@@ -284,6 +335,8 @@ def _compile_arguments(config, custom_objects, safe_mode):
         return deserialize_keras_object(value, custom_objects) if isinstance(value, str) else value
 
     optimizer = dict(config["optimizer_config"])
+    if not isinstance(optimizer.get("class_name"), str):
+        raise ValueError(f"An optimizer is described by a `class_name` and a `config`. Received: {brief(optimizer)}")
     names = {name.lower(): name for module, name in registry.objects if module == "optimizers"}
     optimizer["class_name"] = names.get(optimizer["class_name"].lower(), optimizer["class_name"])
     return {
@@ -296,12 +349,16 @@ def _compile_arguments(config, custom_objects, safe_mode):
 
 
 def _load_optimizer(model, file):
-    if "optimizer_weights" not in file or not model.built:
+    if not h5_has(file, "optimizer_weights") or not model.built:
         return
     optimizer = model.optimizer
-    datasets = _arrays(h5_member(file, "optimizer_weights"))
+    datasets = _arrays(h5_group(file, "optimizer_weights"))
     optimizer.build(model.trainable_variables)
     variables = optimizer.variables
+    if keras2.is_old(_version(file)) and datasets:
+        names = _names(h5_group(file, "optimizer_weights"), "weight_names")
+        datasets = keras2.optimizer_arrays(datasets, names, optimizer, len(model.trainable_variables))
+    datasets = keras2.in_order(datasets, optimizer)
     if len(variables) != len(datasets) or any(tuple(v.shape) != d.shape for v, d in zip(variables, datasets, strict=True)):
         warnings.warn(
             f"The optimizer's state in {file.filename} ({len(datasets)} arrays) does not fit '{optimizer.name}' "

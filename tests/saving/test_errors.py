@@ -49,11 +49,10 @@ def test_shapes_that_do_not_fit_are_named_and_change_nothing(tmp_path, ending):
     (source.save_weights if ending == "weights.h5" else source.save)(path)
     target = model()
     before = target.get_weights()
-    with pytest.raises(ValueError, match=r"first.*\(4, 3\).*\(4, 5\)"):
+    with pytest.raises(ValueError, match=r"(?s)first.*\(4, 3\).*\(4, 5\)"):
         target.load_weights(path)
-    if ending == "h5":  # all or nothing
-        for a, b in zip(before, target.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
+    for a, b in zip(before, target.get_weights(), strict=True):  # all or nothing
+        np.testing.assert_array_equal(a, b)
 
 
 def test_skip_mismatch_and_by_name(tmp_path):
@@ -195,7 +194,7 @@ def test_archive_members_stay_inside(tmp_path):
 
 def test_weights_in_shards(tmp_path):
     source = model()
-    source.save_weights(tmp_path / "m.weights.json", max_shard_size=3e-8)
+    source.save_weights(tmp_path / "m.weights.json", max_shard_size=6e-8)
     assert len(list(tmp_path.glob("*.weights.h5"))) > 1
     target = model()
     target.load_weights(tmp_path / "m.weights.json")
@@ -205,11 +204,11 @@ def test_weights_in_shards(tmp_path):
 
 def test_folder_form_and_assets_names(tmp_path):
     source = model()
-    source.save(tmp_path / "m.keras", zipped=False)
-    assert (tmp_path / "m.keras").is_dir()
-    again = ks.models.load_model(tmp_path / "m.keras")
+    source.save(tmp_path / "m", zipped=False)
+    assert (tmp_path / "m").is_dir()
+    again = ks.models.load_model(tmp_path / "m")
     np.testing.assert_array_equal(again.get_weights()[0], source.get_weights()[0])
-    source.save(tmp_path / "m.keras", zipped=False)  # over the old one
+    source.save(tmp_path / "m", zipped=False)  # over the old one
 
 
 def test_models_with_layers_of_ones_own(tmp_path):
