@@ -7,7 +7,8 @@ class Callback:
     """Base of callbacks (``keras.callbacks.Callback``): override the methods for the moments that matter.
 
     ``model`` is the model at work, ``params`` a dict with ``verbose``, ``epochs`` and ``steps``. ``logs`` are the metrics so far
-    as Python numbers, None or empty where there are none yet. A callback may set ``model.stop_training``.
+    as Python numbers, None or empty where there are none yet. A callback may set ``model.stop_training``. What must outlive a crash
+    (docs/resume.md) is named in ``state_attributes``, or given by ``get_state`` and taken by ``set_state``.
 
     >>> class Count(Callback):
     ...     epochs = 0
@@ -20,6 +21,7 @@ class Callback:
 
     params = None
     _model = None
+    state_attributes = ()  # names of what :class:`BackupAndRestore` keeps of this callback: numbers, strings, arrays, lists, dicts
 
     def __init__(self):
         pass
@@ -36,6 +38,15 @@ class Callback:
     def set_model(self, model):
         """Called with the model before anything else."""
         self._model = model
+
+    def get_state(self):
+        """What a training that is taken up again must know: by default the attributes that ``state_attributes`` names."""
+        return {name: getattr(self, name) for name in self.state_attributes}
+
+    def set_state(self, state):
+        """Take what ``get_state`` gave, after ``on_train_begin`` (and ``on_epoch_begin`` within an epoch) have been called."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     # ---- fit
     @default

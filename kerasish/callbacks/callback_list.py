@@ -2,24 +2,11 @@
 
 from kerasish import tree
 from kerasish.backend.autodiff.symbolic import is_default
-from kerasish.backend.autodiff.tensor import Tensor
+from kerasish.callbacks.backup_and_restore import BackupAndRestore
 from kerasish.callbacks.callback import Callback
 from kerasish.callbacks.history import History
+from kerasish.callbacks.logs import pythonify_logs
 from kerasish.callbacks.progbar_logger import ProgbarLogger
-
-
-def pythonify_logs(logs):
-    """Logs in the order of their names, nested ones flattened, and numbers as Python's: this reads values from the device."""
-    out = {}
-    for name, value in sorted((logs or {}).items()):
-        if isinstance(value, dict):
-            out.update(pythonify_logs(value))
-            continue
-        try:
-            out[name] = float(value)
-        except (TypeError, ValueError):  # no number, or several
-            out[name] = value.numpy() if isinstance(value, Tensor) else value
-    return out
 
 
 class CallbackList(Callback):
@@ -43,16 +30,24 @@ class CallbackList(Callback):
         if add_progbar and self._find(ProgbarLogger) is None:
             self.callbacks.append(ProgbarLogger())
         self._listeners = {}
+        self._find_backups()
         self.set_model(model)
         self.set_params(params)
 
     def _find(self, kind):
         return next((callback for callback in self.callbacks if isinstance(callback, kind)), None)
 
+    def _find_backups(self):
+        """Backups are written when all others have been told of a moment, and taken up when all have been told of the beginning."""
+        self._backups = [callback for callback in self.callbacks if isinstance(callback, BackupAndRestore)]
+        for backup in self._backups:
+            backup.others = self.callbacks
+
     def append(self, callback):
         """Add a callback, told the same model and settings as the others."""
         self.callbacks.append(callback)
         self._listeners = {}
+        self._find_backups()
         callback.set_model(self._model)
         callback.set_params(self.params)
 
@@ -101,22 +96,32 @@ class CallbackList(Callback):
 
     def on_train_begin(self, logs=None):
         self._listeners = {}  # a list may have been changed between two runs
+        self._find_backups()
         self._tell("on_train_begin", logs)
+        for backup in self._backups:
+            backup.take_up()
+            backup.write_if_due()
 
     def on_train_end(self, logs=None):
         self._tell("on_train_end", logs)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._tell("on_epoch_begin", epoch, logs)
+        for backup in self._backups:
+            backup.take_up(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._tell("on_epoch_end", epoch, logs)
+        for backup in self._backups:
+            backup.write_if_due(logs)
 
     def on_train_batch_begin(self, batch, logs=None):
         self._tell("on_train_batch_begin", batch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
         self._tell("on_train_batch_end", batch, logs)
+        for backup in self._backups:
+            backup.write_if_due(logs)
 
     def on_batch_begin(self, batch, logs=None):
         self._tell("on_batch_begin", batch, logs)

@@ -12,6 +12,8 @@ class History(Callback):
     ([0], {'loss': [0.5]})
     """
 
+    state_attributes = ("epoch", "history")
+
     def __init__(self):
         super().__init__()
         self.history = {}

@@ -7,7 +7,7 @@ class LambdaCallback(Callback):
     """Calls the given functions at their moments (``keras.callbacks.LambdaCallback``).
 
     They take what the :class:`Callback` methods of their names take: ``epoch, logs``, ``batch, logs`` or ``logs``. ``kwargs``
-    may name any other of these methods; ValueError for a name that is none.
+    may name any other of these methods (ValueError for an ``on_...`` that is none), or anything to be kept as an attribute.
 
     >>> seen = []
     >>> LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch)).on_epoch_end(4, {})
@@ -23,7 +23,7 @@ class LambdaCallback(Callback):
             "on_train_end": on_train_end, "on_train_batch_begin": on_train_batch_begin, "on_train_batch_end": on_train_batch_end,
         }  # fmt: skip
         for name, value in {**functions, **kwargs}.items():
-            if callable(value) and not hasattr(Callback, name):
+            if callable(value) and name.startswith("on_") and not hasattr(Callback, name):
                 raise ValueError(f"LambdaCallback: `{name}` is not a method of Callback, so nothing would call it.")
             if value is not None:
                 setattr(self, name, value)

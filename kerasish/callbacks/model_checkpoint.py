@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from kerasish.callbacks.frequency import EveryBatches
 from kerasish.callbacks.monitor import MonitorCallback
 from kerasish.console import print_msg
 
@@ -25,7 +26,7 @@ class ModelCheckpoint(MonitorCallback):
         super().__init__(monitor, mode, initial_value_threshold)
         self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only, self.save_freq = save_best_only, save_weights_only, save_freq
-        self._batches_since_saving, self._last_batch = 0, None
+        self._every = EveryBatches(save_freq)
         if save_freq != "epoch" and not isinstance(save_freq, int):
             raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
         if save_weights_only and not self.filepath.endswith(".weights.h5"):
@@ -37,7 +38,7 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError(f"The filepath provided must end in `.keras` (Keras model format). Received: filepath={self.filepath}")
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.save_freq != "epoch" and self._is_batch_due(batch):
+        if self.save_freq != "epoch" and self._every.due(batch):
             self._save_model(self._current_epoch, batch, logs)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -47,15 +48,12 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_freq == "epoch":
             self._save_model(epoch, None, logs)
 
-    def _is_batch_due(self, batch):
-        """Whether ``save_freq`` batches have gone since the last file; several may go by at once."""
-        new_epoch = self._last_batch is None or batch <= self._last_batch
-        self._batches_since_saving += batch + 1 if new_epoch else batch - self._last_batch
-        self._last_batch = batch
-        if self._batches_since_saving < self.save_freq:
-            return False
-        self._batches_since_saving = 0
-        return True
+    def get_state(self):
+        return {"best": self.best, "every": self._every.get_state()}
+
+    def set_state(self, state):
+        self.best = state["best"]
+        self._every.set_state(state["every"])
 
     def _save_model(self, epoch, batch, logs):
         logs = logs or {}

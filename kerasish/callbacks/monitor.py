@@ -1,8 +1,8 @@
 """What callbacks share that watch a number for improvement."""
 
-import operator
 import warnings
 
+from kerasish import ops
 from kerasish.callbacks.callback import Callback
 
 
@@ -34,7 +34,7 @@ class MonitorCallback(Callback):
                 f"{type(self).__name__} callback received monitor={self.monitor}, but it is not known whether that metric should "
                 "be maximized or minimized. Pass `mode='max'` or `mode='min'`."
             )
-        self.monitor_op = operator.gt if direction == "up" else operator.lt
+        self.monitor_op = ops.greater if direction == "up" else ops.less
 
     def _metric_directions(self):
         """Name -> "up" or "down", for the metrics that know."""
@@ -47,5 +47,5 @@ class MonitorCallback(Callback):
     def _is_improvement(self, value, reference):
         if reference is None:
             return True
-        margin = self.min_delta if self.monitor_op is operator.gt else -self.min_delta
+        margin = self.min_delta if self.monitor_op is ops.greater else -self.min_delta
         return bool(self.monitor_op(value - margin, reference))

@@ -79,7 +79,7 @@ class ProgbarLogger(Callback):
         self.progbar.title = title
 
     def _update(self, batch, logs):
-        self.seen = batch + 1
+        self.seen = batch + 1 if self.target is None else min(batch + 1, self.target)  # the last execution may be a short one
         due = self.progbar.due()
         self.progbar.update(self.seen, _numbers(logs) if due else None, finalize=False)
 

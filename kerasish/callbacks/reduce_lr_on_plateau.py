@@ -17,6 +17,8 @@ class ReduceLROnPlateau(MonitorCallback):
     1e-05
     """
 
+    state_attributes = ("best", "wait", "cooldown_counter")
+
     def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0,
                  min_lr=0.0, **kwargs):  # fmt: skip
         super().__init__(monitor, mode, min_delta=min_delta)

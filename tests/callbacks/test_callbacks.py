@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import pathlib
+import re
 import types
 
 import numpy as np
@@ -391,14 +392,14 @@ def test_without_a_terminal_there_is_one_line_for_each_epoch(capsys):
     for verbose in ("auto", 1, 2):
         model.fit(X, CLASSES, epochs=2, batch_size=12, verbose=verbose, validation_split=0.25)
         first, second = lines(capsys)
-        assert first.startswith("Epoch 1/2 - 3/3 - 0s - ") and second.startswith("Epoch 2/2 - 3/3 - 0s - ")
+        assert re.match(r"Epoch 1/2 - 3/3 - \d+s - ", first) and re.match(r"Epoch 2/2 - 3/3 - \d+s - ", second)
         assert [part.split(":")[0] for part in second.split(" - ")[4:]] == ["accuracy", "loss", "val_accuracy", "val_loss"]
     model.evaluate(X, CLASSES, batch_size=12)
     (line,) = lines(capsys)
-    assert line.startswith("4/4 - 0s - ") and " - loss: " in line
+    assert re.match(r"4/4 - \d+s - ", line) and " - loss: " in line
     model.predict(X, batch_size=12)
     (line,) = lines(capsys)
-    assert line.startswith("4/4 - 0s - ") and line.endswith("/step")
+    assert re.match(r"4/4 - \d+s - ", line) and line.endswith("/step")
     model.fit(X, CLASSES, verbose=0, validation_split=0.25)
     model.evaluate(X, CLASSES, verbose=0)
     model.predict(X, verbose=0)
