@@ -212,7 +212,7 @@ def deserialize(config, custom_objects=None):
     """
     if isinstance(config, str):
         return get(config)
-    if config.get("class_name") in _QUANTIZED_CLASSES:
+    if isinstance(config, dict) and config.get("class_name") in _QUANTIZED_CLASSES:
         _refuse(config["class_name"])
     return deserialize_in(_MODULE, config, custom_objects)
 

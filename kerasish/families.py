@@ -2,6 +2,7 @@
 
 import inspect
 
+from kerasish.loading import brief
 from kerasish.saveable import deserialize_keras_object, get_registered_object, registry
 
 
@@ -15,6 +16,8 @@ def register_names(module, names):
 def deserialize_in(module, config, custom_objects=None):
     """The object of a config or a name; one that names no module, as Keras 2 wrote it, means a class of this ``module``."""
     config = {"class_name": config, "config": {}} if isinstance(config, str) else config
+    if not isinstance(config, dict):
+        raise TypeError(f"Expected a config (a dict) or a name of {module}. Received: {brief(config)}")
     return deserialize_keras_object(config if config.get("module") else {**config, "module": module}, custom_objects)
 
 

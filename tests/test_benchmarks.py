@@ -3,6 +3,7 @@
 import importlib
 import json
 import pathlib
+import re
 
 import keras as real
 import numpy as np
@@ -132,17 +133,35 @@ def test_resident_size_is_that_of_this_process(script):
     assert size + held.nbytes // 2 < script("memory").resident()
 
 
-def test_every_row_of_ops_runs(script):
+def test_every_op_has_a_row(script):
+    ops, rows = script("ops"), script("op_rows")
+    assert len({ops.label(row) for row in rows.ROWS}) == len(rows.ROWS)
+    words = {word for row in rows.ROWS for word in re.findall(r"\w+", row.ours)}
+    public = {name for name in dir(real.ops) if not name.startswith("_") and callable(getattr(real.ops, name))}
+    assert sorted(public - words - rows.WITHOUT_ROW) == []
+
+
+def test_small_rows_of_ops_run(script):
     ops = script("ops")
-    columns = ops.of_kerasish("kerasish")
-    assert len({ops.label(row) for row in ops.ROWS}) == len(ops.ROWS)
-    there = [row for row in ops.ROWS if "2048" not in ops.label(row) and (row.ours != "rfft(x)" or hasattr(ours.ops, "rfft"))]
-    for row in there:
-        eager, function = (make(row) for make in columns.values())
-        eager = eager()
-        function = function() if sum(np.prod(shape) for shape, _ in row.inputs) < 5000 else eager  # each is compiled
-        for a, b in zip(*(y if isinstance(y, tuple) else [y] for y in (eager, function)), strict=True):
+    eager, function = ops.of_kerasish("kerasish").values()
+    small = [row for row in ops.ROWS if sum(np.prod(shape) for shape, _ in row.inputs) <= 20_000 and row.inputs and not row.gradient]
+    assert len(small) > 5
+    for row in (*small, *ops.SMALL):
+        for a, b in zip(*(ops._leaves(make(row)()) for make in (eager, function)), strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-4)
+    gradient = script("op_rows").row("tanh(x) * y", *[script("op_rows").floats(3)] * 2, gradient=True)
+    for a, b in zip(eager(gradient)(), function(gradient)(), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
+
+
+def test_the_table_of_ops_names_the_slow_ones(script):
+    ops = script("ops")
+    times = {"kerasish eager": (1.0, 9.0, 9.0), "kerasish function": (2.0, 8.0, 1.0), "torch": (1.0, 2.0, 1.0), "jax": (2.0, None, 3.0)}
+    rounds = [{column: dict(zip("abc", values, strict=True)) for column, values in times.items()}]
+    *lines, _, slow, _, _ = ops.table(rounds, 3)
+    assert [line[0] for line in lines[1:]] == ["b", "a", "c"]
+    assert slow == "b 4.0"
+
 
 
 def test_step_prints_a_figure_for_each_size(script, capsys):

@@ -49,11 +49,6 @@ class _HeadsAttention(Layer):
         self._softmax = Softmax(axis=norm_axes, dtype=self.dtype_policy)
         self._dropout_layer = Dropout(rate=self.dropout, dtype=self.dtype_policy, seed=self.seed)
 
-    query_dense = property(lambda self: self._query_dense)
-    key_dense = property(lambda self: self._key_dense)
-    value_dense = property(lambda self: self._value_dense)
-    output_dense = property(lambda self: self._output_dense)
-
     def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, training=None, use_causal_mask=False):  # fmt: skip
         key = value if key is None else key
@@ -168,6 +163,12 @@ class MultiHeadAttention(_HeadsAttention):
     bias_constraint: Constraint = None
     use_gate: bool = False
     seed: int = None
+
+    # public in Keras for this class alone, and so part of the paths in its files
+    query_dense = property(lambda self: self._query_dense)
+    key_dense = property(lambda self: self._key_dense)
+    value_dense = property(lambda self: self._value_dense)
+    output_dense = property(lambda self: self._output_dense)
 
     def check(self, flash_attention=None):
         super().check(flash_attention)

@@ -22,7 +22,7 @@ def check_windows(layer, paddings):
         raise ValueError(f"Invalid value for argument `filters`. Expected a strictly positive value. Received filters={layer.filters}.")
     if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
         raise ValueError(
-            "`strides > 1` not supported in conjunction with `dilation_rate > 1`. "
+            "`strides > 1` is not compatible with `dilation_rate > 1`. "
             f"Received: strides={layer.strides} and dilation_rate={layer.dilation_rate}"
         )
 
@@ -185,7 +185,7 @@ class _ConvTranspose(BaseConv):
             for stride, extra in zip(self.strides, self.output_padding, strict=True):
                 if extra >= stride:
                     raise ValueError(
-                        f"Strides must be greater than output padding. Received strides={self.strides}, "
+                        f"`output_padding` must be strictly less than `strides`. Received: strides={self.strides}, "
                         f"output_padding={self.output_padding}."
                     )
 

@@ -1,7 +1,6 @@
 """The layers that most models start from: inputs, dense layers, embeddings, masking and functions as layers."""
 
 import base64
-import builtins
 import copy
 import inspect
 import marshal
@@ -21,7 +20,7 @@ from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.layer import Layer
 from kerasish.layers.lora import LoraLayer, adaptable
 from kerasish.regularizers import Regularizer
-from kerasish.saveable import InitOnly, converters, deserialize_keras_object, in_safe_mode, serialize_keras_object
+from kerasish.saveable import InitOnly, converters, deserialize_keras_object, in_safe_mode, load_lambda, serialize_keras_object
 
 
 # ---- inputs
@@ -476,18 +475,7 @@ def _load_code(config, custom_objects, safe_mode):
     """What :func:`_dump_code` wrote; ValueError for bytecode unless the caller trusts it."""
     if not isinstance(config, dict) or config.get("class_name") != "__lambda__":
         return deserialize_keras_object(config, custom_objects)
-    if safe_mode:
-        raise ValueError(
-            "Requested the deserialization of a `Lambda` layer whose `function` is a Python lambda. This carries a potential risk "
-            "of arbitrary code execution and thus it is disallowed by default. If you trust the source of the artifact, you can "
-            "override this error by passing `safe_mode=False` to the loading function, or calling "
-            "`keras.config.enable_unsafe_deserialization()."
-        )
-    inner = config["config"]
-    code = marshal.loads(base64.decodebytes(inner["code"].encode("ascii")))
-    defaults = None if inner["defaults"] is None else tuple(inner["defaults"])
-    closure = None if inner["closure"] is None else tuple(types.CellType(value) for value in inner["closure"])
-    return types.FunctionType(code, {"__builtins__": builtins}, code.co_name, defaults, closure)
+    return load_lambda(config["config"], safe_mode)
 
 
 converters[PythonCode] = (None, _dump_code)

@@ -80,8 +80,9 @@ def assert_input_compatibility(input_spec, inputs, layer_name):
         inputs = [inputs[spec.name] for spec in specs]
     inputs = tree.flatten(inputs)
     if len(inputs) != len(specs):
+        names = f"named input(s) with keys {list(input_spec)}" if isinstance(input_spec, dict) else "input(s)"
         raise ValueError(
-            f'Layer "{layer_name}" expects {len(specs)} input(s), but it received {len(inputs)} input tensors. '
+            f'Layer "{layer_name}" expects {len(specs)} {names}, but it received {len(inputs)} input tensors. '
             f"Inputs received: {[getattr(x, 'shape', x) for x in inputs]}"
         )
     for i, (x, spec) in enumerate(zip(inputs, specs, strict=True)):

@@ -20,9 +20,13 @@ from kerasish.backend.autodiff.tensor import KerasTensor, NoValueError, Tensor, 
 from kerasish.backend.autodiff.variable import Variable, initialize_all_variables
 from kerasish.backend.random import SeedGenerator
 from kerasish.dtype_policies import DTypePolicyMap
+from kerasish.layers import open_sizes
 from kerasish.layers.input_spec import assert_input_compatibility
+from kerasish.layers.mismatch import differing_values
 from kerasish.layers.rematerialization import rematerialized
+from kerasish.loading import UnsafeFileError, brief, is_marked, mark, reserve, spend
 from kerasish.metrics.metric import Metric
+from kerasish.ops.sizes import closed, is_open, reading
 from kerasish.saveable import deserialize_keras_object, serialize_keras_object
 from kerasish.tracking import Tracker, no_tracking
 
@@ -131,10 +135,13 @@ class Layer(Operation):
         """Make a variable that belongs to this layer; ``shape`` None is a scalar, ``initializer`` a name, object or callable."""
         self._check_super_called()
         if isinstance(shape, str):
-            raise ValueError(f"`name` must be passed as a keyword argument. Received: add_weight('{shape}', ...).")
+            raise ValueError(f"`name` must be passed as a keyword argument, not first. Received: add_weight('{shape}', ...).")
         dtype = self.variable_dtype if dtype is None else standardize_dtype(dtype)
+        if shape is not None and isinstance(shape, (tuple, list)) and is_open(shape):
+            raise ValueError(f"A weight can't have a size that is open. Received: shape={tuple(shape)}")
         if initializer is None:
             initializer = "glorot_uniform" if is_float(dtype) else "zeros"
+        reserve(() if shape is None else standardize_shape(shape), dtype)
         with name_scope(self.name, caller=self):
             variable = Variable(
                 initializers.get(initializer), () if shape is None else shape, dtype, trainable, autocast, aggregation, name=name
@@ -229,14 +236,14 @@ class Layer(Operation):
     def set_weights(self, weights):
         """Set the weights to arrays of the same number and shapes."""
         own = self.weights
+        differing = "".join(f"\n  {line}" for line in differing_values(own, weights))
         if len(own) != len(weights):
             raise ValueError(
                 f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, but the "
-                f"layer was expecting {len(own)} weights."
+                f"layer was expecting {len(own)} weights.{differing}"
             )
-        for variable, value in zip(own, weights, strict=True):
-            if tuple(value.shape) != variable.shape:
-                raise ValueError(f"Layer '{self.name}': weight {variable.path} has shape {variable.shape}, not {tuple(value.shape)}.")
+        if differing:
+            raise ValueError(f"Layer '{self.name}': weight shape is not compatible with provided weight shape:{differing}")
         for variable, value in zip(own, weights, strict=True):
             variable.assign(value)
 
@@ -259,7 +266,11 @@ class Layer(Operation):
 
     @dtype_policy.setter
     def dtype_policy(self, value):
-        self._dtype_policy = dtype_policies.get(value)
+        policy = dtype_policies.get(value)
+        if isinstance(getattr(self, "_dtype_policy", None), DTypePolicyMap) and not isinstance(policy, DTypePolicyMap):
+            self._dtype_policy[self.path] = policy
+        else:
+            self._dtype_policy = policy
 
     dtype = property(lambda self: self.variable_dtype)
     variable_dtype = property(lambda self: self.dtype_policy.variable_dtype)
@@ -354,10 +365,29 @@ class Layer(Operation):
 
     def _output_spec(self, args, kwargs):
         self._build_for(args, kwargs)
-        outputs = compute_output_spec(lambda *args, **kwargs: self._run(args, kwargs), *args, **kwargs)
+        outputs = self._spec_of_call(lambda *args, **kwargs: self._run(args, kwargs), args, kwargs)
         if state.stateless is None:
             initialize_all_variables()
         return outputs
+
+    def _spec_of_call(self, run, args, kwargs):
+        reading.open_size, spec, failed = False, None, None
+        try:
+            spec = compute_output_spec(run, *args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, (UnsafeFileError, NoValueError)) or not open_sizes.has_open_sizes(args, kwargs):
+                raise
+            failed = error
+        if failed is None and not reading.open_size:
+            return spec
+        try:  # the code may count with sizes
+            return open_sizes.output_spec(run, args, kwargs, spec)
+        except UnsafeFileError:
+            raise
+        except Exception:
+            if failed is None:
+                return spec
+            raise failed from None
 
     @default
     def compute_output_spec(self, *args, **kwargs):
@@ -367,6 +397,8 @@ class Layer(Operation):
     @default
     def compute_output_shape(self, *args, **kwargs):
         """Output shape for an input shape (or for one ``..._shape`` per tensor argument). The layer itself is not built by it."""
+        if "input_shape" in kwargs:
+            args = (kwargs.pop("input_shape"), *args)  # the first argument, whatever `call` names it
         args = tuple(_specs(shape, self.compute_dtype) for shape in args)
         kwargs = {name.removesuffix("_shape"): _specs(shape, self.compute_dtype) for name, shape in kwargs.items()}
         layer = self if self.built else self._copy_to_build()
@@ -409,6 +441,8 @@ class Layer(Operation):
         call = _CallArguments(self, args, kwargs)
         assert_input_compatibility(self.input_spec, call.first, self.name)
         with name_scope(self.name, caller=self), setting(call_context=context):
+            if state.symbolic:
+                spend("calls")
             self._maybe_build(call)
             self._fill_context(call, context, kwargs)
             previous_mask = self._fill_masks(call, kwargs)
@@ -433,6 +467,12 @@ class Layer(Operation):
                     "Only input tensors may be passed as positional arguments. The following argument value should be passed as "
                     f"a keyword argument: {x} (of type {type(x)})"
                 )
+
+    def _register_call_context_args(self, *names):
+        """Let calls take these arguments, and hand them down as ``training``: to all layers inside that register them too."""
+        if self._called:
+            raise RuntimeError(f"Cannot add call-context args after the layer has been called. Layer: '{self.name}'. Received: {names}")
+        self._call_context_args = self._call_context_args | frozenset(names)
 
     def _fill_context(self, call, context, kwargs):
         """``training`` and the like: what was passed, else what an outer call said, else the default of ``call``."""
@@ -523,7 +563,7 @@ class Layer(Operation):
 
     def call(self, *args, **kwargs):
         self._check_super_called()
-        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call()` method implemented.")
+        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call` method implemented.")
 
     def stateless_call(self, trainable_variables, non_trainable_variables, *args, return_losses=False, **kwargs):
         """The call with the given values in place of the variables: ``(outputs, non_trainable_variables[, losses])``."""
@@ -625,9 +665,14 @@ class Layer(Operation):
         try:
             return cls(**config)
         except Exception as error:
-            raise TypeError(
-                f"Error when deserializing class '{cls.__name__}' using config={config}.\n\nException encountered: {error}"
-            ) from error
+            if isinstance(error, UnsafeFileError) or (isinstance(error, TypeError) and is_marked(error)):  # it is about something inside
+                raise
+            wrapped = TypeError(
+                f"Error when deserializing class '{cls.__name__}' using config={brief(config)}.\n\nException encountered: {error}"
+            )
+            if is_marked(error):
+                mark(wrapped, error._config)
+            raise wrapped from error
 
     def quantize(self, mode=None, config=None, **kwargs):
         """Quantization is out of kerasish's scope: raises ValueError that says so."""
@@ -699,7 +744,7 @@ class _CallArguments:
     def shapes(self):
         """``{"x_shape": shape}`` for each argument that holds tensors."""
         return {
-            f"{name}_shape": tree.map_structure(lambda x: None if x is None else standardize_shape(x.shape), value)
+            f"{name}_shape": tree.map_structure(lambda x: None if x is None else closed(standardize_shape(x.shape)), value)
             for name, value in self.tensors.items()
             if name not in ("mask", "kwargs", "args")
         }
@@ -786,7 +831,7 @@ def as_shape(shape):
 
 def _specs(shape, dtype):
     """KerasTensors for a structure of shapes."""
-    return tree.map_shape_structure(lambda s: KerasTensor(s, dtype), shape)
+    return None if shape is None else tree.map_shape_structure(lambda s: KerasTensor(s, dtype), shape)
 
 
 def _brief(x):

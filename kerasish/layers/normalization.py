@@ -196,7 +196,7 @@ class LayerNormalization(_ScaleAndShift):
         self.autocast = False
         if rms_scaling:
             warnings.warn(
-                "`rms_scaling=True` is deprecated: it divides by the standard deviation, not by the root mean square. Use "
+                "You passed `rms_scaling=True`, which is deprecated: it divides by the standard deviation, not the root mean square. Use "
                 "`keras.layers.RMSNormalization`.",
                 stacklevel=4,
             )
@@ -242,12 +242,16 @@ class GroupNormalization(_ScaleAndShift):
 
     def check(self):
         super().check()
+        if type(self.groups) is not int or not (self.groups > 0 or self.groups == -1):
+            raise ValueError(f"Invalid value for argument `groups`: expected an integer > 0, or -1. Received: groups={self.groups!r}")
         self.autocast = False
 
     def build(self, input_shape):
         (size,) = _sizes(_axes(self.axis, len(input_shape)), input_shape)
         if self.groups == -1:
             self.groups = size
+        if self.groups > size:
+            raise ValueError(f"Number of groups ({self.groups}) cannot be more than the number of channels ({size}).")
         if size % self.groups:
             raise ValueError(f"Number of groups ({self.groups}) must divide the number of channels ({size}), or be -1.")
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})

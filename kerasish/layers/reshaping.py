@@ -9,6 +9,7 @@ from kerasish.backend.autodiff import shapes
 from kerasish.layers.arguments import DataFormat, standardize_tuple
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.layer import Layer
+from kerasish.ops.sizes import is_open
 
 
 class Flatten(Layer):
@@ -132,6 +133,9 @@ class _UpSampling(_Spatial):
         sizes = [inputs.shape[axis] for axis in self._axes]
         if self.interpolation == "nearest" or None in sizes:  # where sizes are unknown only the shape matters
             return self._repeated(inputs)
+        if is_open(sizes):
+            sizes = [n * factor for n, factor in zip(sizes, self.size, strict=True)]
+            return ops.image.resize(inputs, sizes, self.interpolation, data_format=self.data_format)
         for axis, size, factor in zip(self._axes, sizes, self.size, strict=True):
             weights = ops.convert_to_tensor(_interpolation(size, factor, self.interpolation), inputs.dtype)
             inputs = ops.moveaxis(ops.tensordot(weights, inputs, axes=[[1], [axis]]), 0, axis)

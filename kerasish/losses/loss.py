@@ -167,7 +167,7 @@ def matched(y_true, y_pred, exact=False, hint=""):
     y_pred = ops.convert_to_tensor(y_pred)
     y_true, y_pred = squeeze_or_expand_to_same_rank(ops.convert_to_tensor(y_true, dtype=y_pred.dtype), y_pred)
     if not (equal if exact else fits)(y_true.shape, y_pred.shape):
-        raise ValueError(f"`y_true` of shape {y_true.shape} does not match `y_pred` of shape {y_pred.shape}.{hint}")
+        raise ValueError(f"Arguments `y_true` and `y_pred` must have the same shape. Received: {y_true.shape} and {y_pred.shape}.{hint}")
     return y_true, y_pred
 
 

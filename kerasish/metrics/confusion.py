@@ -5,6 +5,7 @@ import typing
 import numpy as np
 
 from kerasish import config, ops
+from kerasish.loading import spend
 from kerasish.losses.loss import matched, squeeze_or_expand_to_same_rank
 from kerasish.metrics.metric import Metric
 
@@ -14,6 +15,7 @@ _NEVER = -1e10  # what scores outside the top k become: below every threshold bu
 
 def evenly_spaced(n):
     """``n`` thresholds from 0 to 1."""
+    spend("values", n)
     return [0.0, *(i / (n - 1) for i in range(1, n - 1)), 1.0]
 
 
@@ -27,7 +29,7 @@ def checked_thresholds(thresholds, default):
     """A list of thresholds from a number, a list or None. ValueError for one outside [0, 1]."""
     if thresholds is None:
         return [default]
-    thresholds = np.ravel(thresholds).tolist()
+    thresholds = np.ravel(np.asarray(thresholds, dtype=object)).tolist()
     invalid = [t for t in thresholds if t is None or not 0 <= t <= 1]
     if invalid:
         raise ValueError(f"Threshold values must be in [0, 1]. Received: {invalid}")
@@ -76,8 +78,8 @@ class ConfusionMetric(Metric):
         if self.class_id is not None:
             if y_pred.ndim < 2 or not -y_pred.shape[-1] <= self.class_id < y_pred.shape[-1]:
                 raise ValueError(
-                    f"class_id={self.class_id} needs `y_pred` of shape (num_samples, num_classes) with that many classes. "
-                    f"Received shape: {y_pred.shape}"
+                    "When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), "
+                    f"found shape: {y_pred.shape}, class_id={self.class_id}"
                 )
             y_true, y_pred = (y[..., self.class_id, None] for y in (y_true, y_pred))
         y_true = ops.cast(ops.cast(y_true, "bool"), dtype)

@@ -1,5 +1,7 @@
 """Precision and recall in one number."""
 
+import math
+
 from kerasish import config, ops
 from kerasish.metrics.metric import Metric
 
@@ -31,22 +33,24 @@ class FBetaScore(Metric):
                 "Invalid `average` argument value. Expected one of: {None, 'micro', 'macro', 'weighted'}. "
                 f"Received: average={self.average}"
             )
-        if not isinstance(self.beta, float) or self.beta <= 0.0:
-            raise ValueError(f"Invalid `beta` argument value. It should be a Python float > 0. Received: beta={self.beta!r}")
-        if self.threshold is not None and not (isinstance(self.threshold, float) and 0.0 < self.threshold <= 1.0):
-            raise ValueError(
-                "Invalid `threshold` argument value. It should be a Python float with 0 < threshold <= 1. "
-                f"Received: threshold={self.threshold!r}"
-            )
+        checks = {"beta": (math.inf, "be > 0")} | ({} if self.threshold is None else {"threshold": (1.0, "verify 0 < threshold <= 1")})
+        for name, (largest, rule) in checks.items():
+            value = getattr(self, name)
+            invalid, got = f"Invalid `{name}` argument value. It should", f"Received: {name}={value}"
+            if not isinstance(value, float):
+                raise ValueError(f"{invalid} be a Python float. {got} of type '{type(value)}'")
+            if not 0 < value <= largest:
+                raise ValueError(f"{invalid} {rule}. {got}")
         super().check()
 
-    def _build(self, y_true, y_pred):
-        if y_pred.ndim != 2 or y_true.ndim != 2 or y_pred.shape[-1] is None:
+    def _build(self, y_true_shape, y_pred_shape):
+        if len(y_pred_shape) != 2 or len(y_true_shape) != 2 or y_pred_shape[-1] is None:
+            known = ", with output_dim fully defined (not None)" if None in (y_true_shape[-1:] + y_pred_shape[-1:]) else ""
             raise ValueError(
-                f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim). "
-                f"Received: y_pred.shape={y_pred.shape} and y_true.shape={y_true.shape}"
+                f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim){known}. "
+                f"Received input shapes: y_pred.shape={y_pred_shape} and y_true.shape={y_true_shape}."
             )
-        shape = () if self.average == "micro" else y_pred.shape[1:]
+        shape = () if self.average == "micro" else y_pred_shape[1:]
         for name in ("true_positives", "false_positives", "false_negatives", "intermediate_weights"):
             setattr(self, name, self.add_variable(shape, "zeros", self.dtype, name=name))
         self.built = True
@@ -55,7 +59,7 @@ class FBetaScore(Metric):
         """Add a batch; weights are one per example."""
         y_true, y_pred = (ops.convert_to_tensor(y, dtype=self.dtype) for y in (y_true, y_pred))
         if not self.built:
-            self._build(y_true, y_pred)
+            self._build(y_true.shape, y_pred.shape)
         if self.threshold is None:
             chosen = ops.logical_and(y_pred >= ops.max(y_pred, axis=-1, keepdims=True), ops.abs(y_pred) > 1e-9)
         else:

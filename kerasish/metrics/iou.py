@@ -3,6 +3,7 @@
 import warnings
 
 from kerasish import config, ops
+from kerasish.loading import spend
 from kerasish.metrics.metric import Metric
 
 
@@ -43,7 +44,7 @@ class IoU(Metric):
         y_true = self._class_numbers(y_true, self.sparse_y_true)
         y_pred = self._class_numbers(y_pred, self.sparse_y_pred)
         if "float" in str(getattr(sample_weight, "dtype", "")) and "int" in self.dtype:
-            message = "Weights are `float`, but dtype is `int`: they are cast. Use integer weights, or dtype='float32'."
+            message = "Your weights are `float`, dtype is `int`: casting cuts them. Use integer weights, or dtype='float32'."
             warnings.warn(message, stacklevel=2)
         weight = ops.convert_to_tensor(1 if sample_weight is None else sample_weight, dtype=self.dtype)
         weight = ops.broadcast_to(ops.reshape(weight, (-1,)) if weight.ndim > 1 else weight, ops.shape(y_true))
@@ -110,6 +111,7 @@ class MeanIoU(IoU):
     axis: int = -1
 
     def check(self):
+        spend("values", self.num_classes)
         self.target_class_ids = range(self.num_classes)
         super().check()
 

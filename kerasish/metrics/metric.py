@@ -3,9 +3,12 @@
 import typing
 
 from kerasish import initializers, ops
+from kerasish.backend.autodiff.dtypes import standardize_dtype
 from kerasish.backend.autodiff.scopes import StatelessScope
 from kerasish.backend.autodiff.state import auto_name, name_scope
+from kerasish.backend.autodiff.tensor import standardize_shape
 from kerasish.backend.autodiff.variable import Variable
+from kerasish.loading import reserve
 from kerasish.losses.loss import compute_dtype, own_config
 from kerasish.saveable import Saveable
 from kerasish.tracking import Tracker
@@ -76,6 +79,7 @@ class Metric(Saveable):
     def add_variable(self, shape, initializer, dtype=None, aggregation="sum", name=None):
         """A variable of this metric; ``aggregation`` says how those of several devices become one."""
         self._check_super_called()
+        reserve(standardize_shape(shape), standardize_dtype(dtype))
         with name_scope(self.name.replace("/", ">"), caller=self):
             variable = Variable(
                 initializers.get(initializer),
@@ -131,6 +135,11 @@ class Metric(Saveable):
     def _values_in(self, scope):
         values = [(v, scope.get_current_value(v)) for v in self.variables]
         return [v if value is None else value for v, value in values]
+
+    @property
+    def _dtype(self):
+        """The same under the name by which Keras's metrics, and people's own, call it."""
+        return self.dtype
 
     def get_config(self):
         """Constructor arguments as JSON-ready values."""

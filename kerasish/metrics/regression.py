@@ -142,7 +142,7 @@ class R2Score(Metric):
 
     def _build(self, shape):
         if len(shape) != 2 or shape[-1] is None:
-            raise ValueError(f"R2Score expects inputs of shape (batch_size, output_dim). Received: y_pred.shape={shape}")
+            raise ValueError(f"R2Score expects 2D inputs with shape (batch_size, output_dim). Received: y_pred.shape={shape}")
         for attribute, name in (("squared_sum",) * 2, ("sum",) * 2, ("total_mse", "residual"), ("count",) * 2):
             setattr(self, attribute, self.add_variable(shape[1:], "zeros", name=name))
         self.built = True

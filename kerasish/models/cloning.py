@@ -83,7 +83,10 @@ def _clone_functional(model, clone, input_tensors, call_function):
     else:
         if not all(isinstance(x, KerasTensor) for x in tree.flatten(input_tensors)):
             raise ValueError(f"All entries in `input_tensors` must be KerasTensors. Received: {input_tensors}")
-        tree.assert_same_structure(input_tensors, model.input)
+        try:
+            tree.assert_same_structure(input_tensors, model.input)
+        except ValueError as error:
+            raise ValueError(f"`input_tensors` must have the same structure as model.input. {error}") from None
         inputs = input_tensors
     outputs = model._run_through_graph(inputs, operation_fn=clone, call_fn=call_function)
     cls = type(model) if is_functional_like(type(model)) else Functional

@@ -5,11 +5,12 @@ import inspect
 import warnings
 
 from kerasish import ops, tree
-from kerasish.backend.autodiff.symbolic import Function, Node, Operation, default, map_graph, node_of
+from kerasish.backend.autodiff.symbolic import Function, Node, Operation, any_symbolic_tensors, default, map_graph, node_of
 from kerasish.backend.autodiff.tensor import KerasTensor, is_tensor
 from kerasish.layers.core import Input, InputLayer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.layer import Layer
+from kerasish.loading import brief, spend
 from kerasish.models.model import Model
 from kerasish.saveable import CustomObjectScope, deserialize_keras_object, serialize_keras_object
 from kerasish.tracking import no_tracking
@@ -120,6 +121,8 @@ class Functional(Function, Model):
         elif isinstance(expected, dict) and not isinstance(inputs, dict) and list(expected) != sorted(expected):
             matches = False
         if isinstance(inputs, dict) and isinstance(expected, dict) and set(expected) < set(inputs):
+            unused = sorted(set(inputs) - set(expected), key=str)
+            warnings.warn(f"Model '{self.name}' has no inputs of the names {unused}: they are left out.", stacklevel=2)
             inputs = {key: inputs[key] for key in expected}
         self._check_structure(inputs, must_match=not matches)
         flat = [self._as_input(x, spec) for x, spec in zip(tree.flatten(inputs), self._inputs, strict=True)]
@@ -217,16 +220,16 @@ class Functional(Function, Model):
         """A model of class ``cls`` from the config of a Functional one."""
         config = dict(config)
         with CustomObjectScope(custom_objects):
-            made = {layer["name"]: _deserialize_layer(layer) for layer in config["layers"]}
+            made = {layer["name"]: _deserialize_layer(layer) for layer in _entries(config)}
         todo = {layer["name"]: list(layer["inbound_nodes"]) for layer in config.pop("layers")}
         _replay_calls(made, todo)
 
         def tensor(place):
-            name, node, index = place
-            if name not in made:
-                raise ValueError(f"Invalid Functional model configuration: unknown layer '{name}'.")
+            name, node, index = _checked_place(place, made)
             node -= isinstance(made[name], Functional)  # its own graph counts as its first node there
-            return made[name]._inbound_nodes[node].outputs[index]
+            if not 0 <= node < len(made[name]._inbound_nodes):
+                raise ValueError(f"Invalid Functional model configuration: '{name}' is not called {node + 1} times.")
+            return _output(made[name]._inbound_nodes[node], index, name)
 
         inputs, outputs = _map_places(tensor, config.pop("input_layers")), _map_places(tensor, config.pop("output_layers"))
         return cls(inputs=inputs, outputs=outputs, name=config.pop("name", None), trainable=config.pop("trainable", None), **config)
@@ -296,6 +299,20 @@ def _serialize_node(node, own):
     }
 
 
+def _entries(config):
+    """The config's layers, each a dict with a name of its own."""
+    layers, names = config["layers"], set()
+    for layer in layers if isinstance(layers, list) else [layers]:
+        name = layer.get("name") if isinstance(layer, dict) else None
+        if not isinstance(name, str) or not isinstance(layer.get("inbound_nodes"), list) or name in names:
+            raise ValueError(
+                "Invalid Functional model configuration: each of its layers needs a `name` of its own and a list of `inbound_nodes`. "
+                f"Received: {brief(layer)}"
+            )
+        names.add(name)
+    return layers
+
+
 def _deserialize_layer(config):
     layer = deserialize_keras_object({k: v for k, v in config.items() if k not in ("name", "inbound_nodes")})
     if not isinstance(layer, Operation):
@@ -313,11 +330,14 @@ def _replay_calls(made, todo):
         progress = False
         for name, nodes in todo.items():
             while nodes:
+                spend("attempts")
                 try:
                     args, kwargs = _call_arguments(nodes[0], made)
                 except _NotYet:
                     break
                 args, kwargs = made[name].revived(args, kwargs)
+                if not any_symbolic_tensors(args, kwargs):
+                    raise ValueError(f"Invalid Functional model configuration: a call of '{name}' is on no tensor of the model.")
                 made[name](*args, **kwargs)
                 nodes.pop(0)
                 progress = True
@@ -330,13 +350,26 @@ def _replay_calls(made, todo):
 
 
 def _output_of(place, made):
-    name, node, index = place[:3]
-    if name not in made:
-        raise ValueError(f"Invalid Functional model configuration: unknown layer '{name}'.")
+    name, node, index = _checked_place(place[:3], made)
     nodes = made[name]._inbound_nodes
     if len(nodes) <= node:
         raise _NotYet
-    return nodes[node].outputs[index]
+    return _output(nodes[node], index, name)
+
+
+def _checked_place(place, made):
+    """Name, node and tensor index of a tensor in a graph."""
+    if not isinstance(place, (list, tuple)) or len(place) != 3 or not all(type(n) is int and n >= 0 for n in place[1:]):
+        raise ValueError(f"Invalid Functional model configuration: {brief(place)} is no tensor: [layer, node index, tensor index].")
+    if not isinstance(place[0], str) or place[0] not in made:
+        raise ValueError(f"Invalid Functional model configuration. Missing node: {brief(place[0])}.")
+    return place
+
+
+def _output(node, index, name):
+    if index >= len(node.outputs):
+        raise ValueError(f"Invalid Functional model configuration: a call of '{name}' has no output {index}.")
+    return node.outputs[index]
 
 
 def _call_arguments(node, made):
@@ -357,6 +390,8 @@ def _map_places(function, places):
         return function(places)
     if isinstance(places, dict):
         return {key: _map_places(function, value) for key, value in places.items()}
+    if not isinstance(places, (list, tuple)):
+        raise ValueError(f"Invalid Functional model configuration: {brief(places)} is no tensor: [layer, node index, tensor index].")
     return type(places)(_map_places(function, value) for value in places)
 
 

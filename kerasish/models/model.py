@@ -6,13 +6,16 @@ import typing
 import warnings
 
 from kerasish import saving, tree
-from kerasish.backend.autodiff.symbolic import compute_output_spec, default, is_default
+from kerasish.backend.autodiff.symbolic import default, is_default
 from kerasish.backend.autodiff.tensor import KerasTensor
 from kerasish.backend.autodiff.variable import initialize_all_variables
+from kerasish.export.onnx import export_onnx
 from kerasish.layers.layer import Layer, as_shape
+from kerasish.loading import brief, loading
 from kerasish.models.summary import print_summary
-from kerasish.saveable import deserialize_keras_object, serialize_keras_object
-from kerasish.saving import keras_file
+from kerasish.saveable import CustomObjectScope, deserialize_keras_object, serialize_keras_object
+from kerasish.saving import keras2, keras_file
+from kerasish.saving.limits import parse_json
 from kerasish.training.trainer import Trainer
 
 _FUNCTIONAL_ARGUMENTS = ["inputs", "outputs", "name"]
@@ -115,12 +118,28 @@ class Model(Trainer, Layer):
         saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, max_shard_size=None):
-        """Save the weights to ``.weights.h5``."""
+        """Save the weights to ``.weights.h5`` (in files of at most ``max_shard_size`` GB and an index of them) or ``.safetensors``."""
         saving.save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
-        """Load weights from ``.weights.h5``, ``.keras`` or ``.h5``; with ``by_name`` (``.h5``) by the layers' names."""
+        """Load weights from ``.weights.h5``, ``.safetensors``, ``.keras`` or ``.h5``; with ``by_name`` (``.h5``) by the layers' names.
+
+        What does not fit is an error that lists it by path; with ``skip_mismatch`` the rest is loaded, and the list is a warning.
+        """
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        """Write the model for inference to an ONNX file: ``format="onnx"``, or a path that ends in ``.onnx``. See docs/onnx.md.
+
+        ``input_signature``: a structure of ``InputSpec``, one for each argument of ``call``, where the model doesn't know it; ``None``
+        sizes stay open. ``opset_version`` (17 to 26). ValueError for other formats, and for what has no ONNX form.
+        """
+        if format != "onnx" and not (format == "tf_saved_model" and str(filepath).endswith(".onnx")):
+            raise ValueError(
+                f"Unsupported format={format}. kerasish exports ONNX: format='onnx', or a path that ends in '.onnx'. To load the model "
+                "in Keras again, and export it there, save it as a `.keras` file."
+            )
+        export_onnx(self, filepath, verbose, input_signature, **kwargs)
 
     def __reduce__(self):
         """Pickled, and copied deeply, as the file that it would be saved to."""
@@ -135,13 +154,14 @@ class Model(Trainer, Layer):
     def from_config(cls, config, custom_objects=None):
         """Make a model from what ``get_config`` returned."""
         if all(key in config for key in ("name", "layers", "input_layers", "output_layers")) and _takes_functional_arguments(cls):
-            return Model.functional.rebuild(cls, config, custom_objects)
+            with loading():
+                return Model.functional.rebuild(cls, config, custom_objects)
         try:
             return cls(**config)
         except TypeError as error:
             raise TypeError(
                 "Unable to revive model from config. When overriding the `get_config()` method, make sure that the returned "
-                f"config contains all items used as arguments in the constructor to {cls}. Received config={config}\n\n"
+                f"config contains all items used as arguments in the constructor to {cls}. Received config={brief(config)}\n\n"
                 f"Error encountered during deserialization: {error}"
             ) from error
 
@@ -191,8 +211,8 @@ def _build_by_run(model, shapes, named_shapes):
         return tree.map_shape_structure(lambda s: KerasTensor(s, model.input_dtype), shape)
 
     try:
-        compute_output_spec(
-            lambda *args, **kwargs: model._run(args, kwargs), *map(specs, shapes), **{k: specs(s) for k, s in named_shapes.items()}
+        model._spec_of_call(
+            lambda *args, **kwargs: model._run(args, kwargs), [*map(specs, shapes)], {k: specs(s) for k, s in named_shapes.items()}
         )
     except NotImplementedError:
         return False
@@ -226,4 +246,9 @@ def _flat(nested, prefix=""):
 
 def model_from_json(json_string, custom_objects=None):
     """A model from ``model.to_json()``, with new weights (``keras.models.model_from_json``)."""
-    return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+    with loading() as load:
+        config = parse_json(json_string, "the model's JSON", load)
+        if isinstance(config, dict) and keras2.is_old(config.get("keras_version")):
+            with CustomObjectScope(custom_objects):
+                config = keras2.upgrade(config)
+        return deserialize_keras_object(config, custom_objects=custom_objects)

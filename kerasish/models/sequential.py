@@ -7,6 +7,7 @@ from kerasish import tree
 from kerasish.backend.autodiff.tensor import standardize_shape
 from kerasish.layers.core import InputLayer
 from kerasish.layers.layer import Layer, as_shape
+from kerasish.loading import brief, loading
 from kerasish.models.functional import Functional
 from kerasish.models.model import Model
 from kerasish.saveable import CustomObjectScope, deserialize_keras_object, serialize_keras_object
@@ -168,16 +169,26 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         if "name" not in config or "layers" not in config:
-            raise ValueError(f"A Sequential model's config must have the keys 'name' and 'layers'. Received: config={config}")
+            raise ValueError(
+                "A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys. "
+                f"Received: config={brief(config)}"
+            )
+        if not isinstance(config["layers"], (list, tuple)):
+            raise ValueError(f"A Sequential model's config must have a list of layers. Received: layers={brief(config['layers'])}")
         model = cls(name=config["name"], trainable=config.get("trainable", True))
-        with CustomObjectScope(custom_objects):
+        with loading(), CustomObjectScope(custom_objects):
             for layer_config in config["layers"]:
+                if not isinstance(layer_config, dict) or "config" not in layer_config:
+                    raise ValueError(
+                        "The configuration of a layer is not a valid one. Expected a dictionary containing a 'config' key. "
+                        f"Received: {brief(layer_config)}"
+                    )
                 model.add(deserialize_keras_object(layer_config), rebuild=False)
-        if model._stack:
-            model._maybe_rebuild()
-        shape = config.get("build_input_shape")
-        if model._functional is None and isinstance(shape, (tuple, list)):
-            model.build(as_shape(shape))
+            if model._stack:
+                model._maybe_rebuild()
+            shape = config.get("build_input_shape")
+            if model._functional is None and isinstance(shape, (tuple, list)):
+                model.build(as_shape(shape))
         return model
 
 

@@ -1,5 +1,6 @@
 """Optimizers (``keras.optimizers``): see optimizer.py for what they share."""
 
+from kerasish.loading import brief
 from kerasish.optimizers import legacy as legacy
 from kerasish.optimizers import schedules as schedules
 from kerasish.optimizers.adafactor import Adafactor
@@ -37,7 +38,9 @@ def deserialize(config, custom_objects=None):
     >>> deserialize({"class_name": "adam", "config": {"beta_1": 0.8}}).beta_1
     0.8
     """
-    name = config["class_name"]
+    name = config.get("class_name") if isinstance(config, dict) else None
+    if not isinstance(name, str):
+        raise TypeError(f"Expected the config of an optimizer, a dict with a `class_name`. Received: {brief(config)}")
     config = {**config, "class_name": _BY_LOWER_NAME.get(name.lower(), name)}
     return deserialize_keras_object(config, custom_objects=custom_objects)
 

@@ -29,11 +29,12 @@ class Ftrl(Optimizer):
     def check(self):
         super().check()
         if self.learning_rate_power > 0:
-            raise ValueError(f"`learning_rate_power` needs to be negative or zero. Received: {self.learning_rate_power}")
+            power = self.learning_rate_power
+            raise ValueError(f"`learning_rate_power` needs to be negative or zero. Received: learning_rate_power={power}.")
         strengths = [f"{kind}_regularization_strength" for kind in ("l1", "l2", "l2_shrinkage")]
         for name in ("initial_accumulator_value", *strengths):
             if getattr(self, name) < 0:
-                raise ValueError(f"`{name}` needs to be positive or zero. Received: {name}={getattr(self, name)}")
+                raise ValueError(f"`{name}` needs to be positive or zero. Received: {name}={getattr(self, name)}.")
 
     def make_slot(self, name, variable):
         initial = self.initial_accumulator_value if name == "accumulator" else 0.0

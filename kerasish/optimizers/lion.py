@@ -25,7 +25,7 @@ class Lion(Optimizer):
         super().check()
         if not 0 < self.beta_1 <= 1:
             raise ValueError(
-                "Argument `beta_1` must be in the range (0, 1]. Otherwise, the optimizer degenerates to SignSGD. "
+                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to SignSGD. "
                 f"Received: beta_1={self.beta_1}."
             )
 

@@ -22,11 +22,12 @@ class LossScaleOptimizer(Optimizer):
     def __init__(self, inner_optimizer, initial_scale=2.0**15, dynamic_growth_steps=2000, name=None, **kwargs):
         if not kwargs.pop("dynamic", True):
             raise ValueError(
-                "LossScaleOptimizer no longer supports `dynamic=False`. Set `loss_scale_factor` on the `inner_optimizer`."
+                "LossScaleOptimizer no longer supports `dynamic=False`. Instead, set `loss_scale_factor` on the `inner_optimizer`."
             )
         for option, value in kwargs.items():
             if option not in Optimizer.fields or option == "learning_rate":
-                raise ValueError(f"LossScaleOptimizer does not support arguments: {sorted(kwargs)}.")
+                names = ", ".join(f"`{name}`" for name in kwargs)
+                raise ValueError(f"LossScaleOptimizer does not support arguments: {names}.")
             if value != Optimizer.fields[option].default:  # older files name the defaults
                 raise ValueError(f"LossScaleOptimizer does not support `{option}`. Set it on the `inner_optimizer`.")
         super().__init__(learning_rate=0.0, name=name)

@@ -77,7 +77,8 @@ class OptimizerMap(Saveable, MutableMapping):
 
 def _check_single(optimizer):
     if isinstance(optimizer, (LossScaleOptimizer, MultiOptimizer)):
-        raise ValueError(f"optimizer cannot be {type(optimizer).__name__}: it would wrap others itself.")
+        name = type(optimizer).__name__
+        raise ValueError(f"optimizer cannot be {name}. {name} cannot be used inside an MultiOptimizer.")
 
 
 class MultiOptimizer(Optimizer):

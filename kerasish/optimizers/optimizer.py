@@ -157,9 +157,9 @@ class Optimizer(Saveable):
         variables = list(variables)
         with no_tracking():
             self._trainable_variables, self._indices = variables, {v: i for i, v in enumerate(variables)}
-            self._averages = self.add_optimizer_variables(variables, "average") if self.use_ema else []
+            self._model_variables_moving_average = self.add_optimizer_variables(variables, "average") if self.use_ema else []
             accumulated = variables if self.gradient_accumulation_steps else []
-            self._accumulators = [self.add_variable_from_reference(v, "gradient_accumulator") for v in accumulated]
+            self._accumulated_gradients = [self.add_variable_from_reference(v, "gradient_accumulator") for v in accumulated]
             self._slots = self._build_slots(variables)
         self.built = True
 
@@ -238,8 +238,8 @@ class Optimizer(Saveable):
             current.assign(value)
         else:
             raise TypeError(
-                f"The learning rate of optimizer '{self.name}' is {current}, a schedule or function, and can't be set to "
-                "a number. Make the optimizer with a float `learning_rate` to be able to set it."
+                f"This optimizer was created with a `LearningRateSchedule` or a function as its learning rate ({current}), which can't "
+                "be set to a number. Make the optimizer with a float `learning_rate` to be able to set it."
             )
 
     # ---- one step
@@ -281,7 +281,7 @@ class Optimizer(Saveable):
                 if self.loss_scale_factor is not None:
                     grads = [g / self.loss_scale_factor for g in grads]
                 self._apply_or_accumulate(grads, variables)
-                self._update_averages()
+                self._update_model_variables_moving_average()
                 for variable in variables:
                     if variable.constraint is not None:
                         variable.assign(variable.constraint(variable))
@@ -331,7 +331,7 @@ class Optimizer(Saveable):
             if not self._overwrite_variable_with_gradient(v):
                 continue
             if self.gradient_accumulation_steps:
-                due, accumulator = self._update_is_due(), self._accumulators[self._get_variable_index(v)]
+                due, accumulator = self._update_is_due(), self._accumulated_gradients[self._get_variable_index(v)]
                 largest = ops.maximum(g, accumulator)
                 v.assign(ops.where(due, largest, v))
                 accumulator.assign(ops.where(due, ops.zeros_like(largest), largest))
@@ -345,7 +345,7 @@ class Optimizer(Saveable):
             self._apply_now(grads, variables)
             return
         due = self._update_is_due()
-        accumulators = [self._accumulators[self._get_variable_index(v)] for v in variables]
+        accumulators = [self._accumulated_gradients[self._get_variable_index(v)] for v in variables]
         totals = [g + a for g, a in zip(grads, accumulators, strict=True)]
         self._keep_where(due, lambda: self._apply_now([total / steps for total in totals], variables))
         for accumulator, total in zip(accumulators, totals, strict=True):
@@ -404,9 +404,9 @@ class Optimizer(Saveable):
 
     # ---- averages of the weights
     def _averaged(self):
-        return [(v, a) for v, a in zip(self._trainable_variables, self._averages, strict=True) if a is not None]
+        return [(v, a) for v, a in zip(self._trainable_variables, self._model_variables_moving_average, strict=True) if a is not None]
 
-    def _update_averages(self):
+    def _update_model_variables_moving_average(self):
         if not self.use_ema:
             return
         for variable, average in self._averaged():
@@ -421,12 +421,12 @@ class Optimizer(Saveable):
         """At the end of training: with ``use_ema``, put the averages in the weights' place."""
         if not self.use_ema:
             return
-        if len(var_list) != len(self._averages):
+        if len(var_list) != len(self._model_variables_moving_average):
             raise ValueError(
                 f"The number of variables to overwrite ({len(var_list)}) does not match the number of averages that optimizer "
-                f"'{self.name}' keeps ({len(self._averages)}). Was it built on your model?"
+                f"'{self.name}' keeps ({len(self._model_variables_moving_average)}). Was it built on your model?"
             )
-        for variable, average in zip(var_list, self._averages, strict=True):
+        for variable, average in zip(var_list, self._model_variables_moving_average, strict=True):
             if average is not None:
                 variable.assign(average)
 

@@ -12,17 +12,21 @@ from kerasish.callbacks.callback_list import CallbackList
 def run_epoch(steps, function, begin, end, stopped):
     """Call ``function`` on the batches of each step of one epoch; the last one's logs.
 
-    ``begin(first)`` and ``end(last, logs)`` are told the numbers of the first and last batch; ``stopped()`` ends the epoch.
+    ``begin(first)`` and ``end(last, logs)`` are told the numbers of the first and last batch, the last one, as in Keras, as if
+    all executions were of ``steps_per_execution`` batches; ``stopped()`` ends the epoch.
+    The logs are None where the epoch goes on from a position behind its last batch.
     """
     logs, seen = None, False
     with contextlib.closing(iter(steps)) as epoch:
-        for first, last, batches in epoch:
+        for first, _, batches in epoch:
+            if first and not seen and stopped():  # it was stopped before the position from which it goes on
+                break
             begin(first)
             logs, seen = function(iter(batches)), True
-            end(last, logs)
+            end(first + steps.steps_per_execution - 1, logs)
             if stopped():
                 break
-    if not seen:
+    if not seen and not steps.first_step:
         raise ValueError("The data contains no batch: there is nothing to train on, to evaluate or to predict.")
     return logs
 

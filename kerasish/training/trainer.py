@@ -47,12 +47,12 @@ class Trainer:
     _run_eagerly = False
     stop_training = stop_evaluating = stop_predicting = False
     _compile_loss = _compile_metrics = _loss_tracker = _compile_config = None
-    _compiled_trainable_state = _jit_compile = _eval_epochs = None
+    _compiled_trainable_state = _jit_compile = _train_epochs = _eval_epochs = None
     _unrecorded = frozenset({
         "stop_training", "stop_evaluating", "stop_predicting", "history", "train_function", "test_function", "predict_function",
-        "_eval_epochs", "_initial_epoch", "_compiled_trainable_state",
+        "_train_epochs", "_eval_epochs", "_initial_epoch", "_resumed_logs", "_compiled_trainable_state",
     })  # fmt: skip
-    _initial_epoch = None  # where to begin, if a callback knows better than `fit`
+    _initial_epoch = _resumed_logs = None  # where to begin, if a callback knows better than `fit`, and the logs there
 
     def __init__(self):
         self.compiled = False
@@ -307,11 +307,11 @@ class Trainer:
     def _is_unbuilt(self, *parts):
         return not all(layer.built for layer in self._flatten_layers()) or any(p is not None and not p.built for p in parts)
 
-    def _symbolic_build(self, batch=None, peek=None, step="train_step"):
+    def _symbolic_build(self, data_batch=None, peek=None, step="train_step"):
         """Build layers, losses, metrics and optimizer, where they are not, for the shapes of a batch; ``peek()`` gives one."""
         if self._is_unbuilt(self._compile_loss, self._compile_metrics):
             try:
-                self._build_all_for(as_batch(peek() if batch is None else batch))
+                self._build_all_for(as_batch(peek() if data_batch is None else data_batch))
             except Exception:
                 if not is_own_step(self, step, Trainer):
                     raise
@@ -321,12 +321,17 @@ class Trainer:
         self._post_build()
 
     def _build_all_for(self, batch):
-        x, y, _ = unpack_x_y_sample_weight(batch)
+        x, y, weights = unpack_x_y_sample_weight(batch)
         y_pred = self._outputs_like(x)
-        y = tree.map_structure(_spec, y, none_is_leaf=False)
-        for part in (self._compile_metrics, self._compile_loss):
-            if part is not None and not part.built:
-                part.build(y, y_pred)
+        x, y, weights = (tree.map_structure(_spec, part, none_is_leaf=False) for part in (x, y, weights))
+        if self._compile_metrics is not None and not self._compile_metrics.built:
+            self._compile_metrics.build(y, y_pred)
+        if self._compile_loss is not None and not self._compile_loss.built:
+            if type(self).compute_loss is Trainer.compute_loss:
+                self._compile_loss.build(y, y_pred)
+            else:  # which may hand other structures on than it is given
+                with StatelessScope(), no_grad():
+                    self._compute_loss(x, y, y_pred, weights, training=True)
 
     def _outputs_like(self, x):
         """The outputs for data like ``x``, without values, after building what is not built."""
@@ -366,7 +371,8 @@ class Trainer:
             batch_size=validation_batch_size or batch_size, steps=validation_steps,
         )  # fmt: skip
         with contextlib.ExitStack() as stack:
-            steps = stack.enter_context(contextlib.closing(Epochs(data, steps_per_epoch, self.steps_per_execution)))
+            stack.callback(self._forget_epochs)
+            steps = self._train_epochs = stack.enter_context(contextlib.closing(Epochs(data, steps_per_epoch, self.steps_per_execution)))
             if validation is not None:
                 self._eval_epochs = stack.enter_context(contextlib.closing(self._epochs(**validation)))
             self._symbolic_build(peek=data.peek)
@@ -380,8 +386,9 @@ class Trainer:
 
     def _train(self, steps, callbacks, initial_epoch, epochs, validation, validation_freq):
         """All epochs; the last one's logs."""
-        function, logs = self.make_train_function() or self.train_function, {}
+        function = self.make_train_function() or self.train_function
         callbacks.on_train_begin()
+        logs = self._resumed_logs or {}
         try:
             for epoch in range(self._initial_epoch or initial_epoch, epochs):
                 if steps.exhausted():
@@ -390,6 +397,8 @@ class Trainer:
                 self.reset_metrics()
                 callbacks.on_epoch_begin(epoch)
                 logs = run_epoch(steps, function, callbacks.on_train_batch_begin, callbacks.on_train_batch_end, lambda: self.stop_training)
+                if logs is None and steps.first_step:  # the training goes on behind the last batch of this epoch
+                    logs = self._resumed_logs or self.get_metrics_result()
                 logs = dict(self._get_metrics_result_or_logs(_checked_logs(logs, "train_step")))
                 if validation is not None and _is_due(epoch, validation_freq):
                     logs.update(self._validate(validation, callbacks))
@@ -400,6 +409,9 @@ class Trainer:
             if epochs > 0 and isinstance(self.optimizer, optimizers.Optimizer) and self.optimizer.built:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
         return logs
+
+    def _forget_epochs(self):
+        self._train_epochs = self._eval_epochs = self._initial_epoch = self._resumed_logs = None
 
     def _validate(self, validation, callbacks):
         if self._eval_epochs.exhausted():
@@ -418,7 +430,8 @@ class Trainer:
         if kwargs:
             raise ValueError(f"Arguments not recognized: {kwargs}")
         epochs = self._eval_epochs if cached else self._epochs(x, y, sample_weight, batch_size, steps)
-        with contextlib.closing(epochs):
+        with contextlib.ExitStack() as stack:
+            stack.callback(epochs.end_pass if cached else epochs.close)
             self._symbolic_build(peek=epochs.batches.peek, step="test_step")
             with callback_list(callbacks, self, epochs, verbose) as callbacks:
                 function = self.make_test_function() or self.test_function

@@ -47,6 +47,7 @@ _KINDS = {
     "binary logits": lambda rng, n: (rng.integers(0, 2, (n, 3)), rng.uniform(-3, 3, (n, 3))),
     "distributions": lambda rng, n: (_probabilities(rng, n, 5).astype("float32"), _probabilities(rng, n, 5)),
     "one hot": lambda rng, n: (_one_hot(rng, n), _probabilities(rng, n, 5)),
+    "one hot, classes": lambda rng, n: (_one_hot(rng, n), rng.integers(0, 5, n)),
     "one hot images": lambda rng, n: (_one_hot(rng, n, 2, 2)[..., :3], _probabilities(rng, n, 2, 2, 3)),
     "one hot logits": lambda rng, n: (_one_hot(rng, n), rng.uniform(-3, 3, (n, 5))),
     "sparse": lambda rng, n: (rng.integers(0, 5, n), _probabilities(rng, n, 5)),

@@ -97,7 +97,7 @@ FAMILIES = {
     "SGD": ({}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}),
     "RMSprop": ({}, {"momentum": 0.5, "centered": True, "rho": 0.8}, {"centered": True, "epsilon": 1e-3}),
     "Adam": ({}, {"amsgrad": True, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
-    "AdamW": ({}, {"weight_decay": 0.1}),
+    "AdamW": ({}, {"weight_decay": 0.1, "amsgrad": True, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
     "Adadelta": ({}, {"rho": 0.8, "epsilon": 1e-3}),
     "Adagrad": ({}, {"initial_accumulator_value": 0.5, "epsilon": 1e-3}),
     "Adamax": ({}, {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
@@ -116,6 +116,8 @@ FAMILIES = {
     "Muon": (
         {"weight_decay": None},
         {"exclude_layers": ["wide"], "nesterov": False, "momentum": 0.8, "ns_steps": 3, "adam_lr_ratio": 0.5, "rms_rate": None},
+        {"adam_beta_1": 0.8, "adam_beta_2": 0.9, "adam_weight_decay": 0.1, "epsilon": 1e-3, "exclude_embeddings": False,
+         "muon_a": 3.0, "muon_b": -4.0, "muon_c": 2.0},
     ),
     "ScheduleFreeAdamW": ({}, {"warmup_steps": 5, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
 }  # fmt: skip
@@ -151,6 +153,30 @@ def test_twenty_steps(case):
     assert optimizers.serialize(ours) == keras.optimizers.serialize(theirs) or name == "Lamb"
     assert optimizers.deserialize(keras.optimizers.serialize(theirs)).get_config() == ours.get_config()
     assert int(ours.iterations) == int(theirs.iterations)
+
+
+MIXES = [
+    {"clipnorm": 0.7, "weight_decay": 0.05, "use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 2},
+    {"clipvalue": 0.3, "use_ema": True, "ema_momentum": 0.6},
+    {"global_clipnorm": 0.9, "weight_decay": 0.05, "gradient_accumulation_steps": 2},
+]
+
+
+@pytest.mark.parametrize("options", MIXES, ids=lambda options: next(iter(options)))
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_with_every_option_of_the_base(name, options):
+    compare(lambda library: getattr(library, name)(learning_rate=0.05, **options), gradients=GRADIENTS[:5])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_option_is_varied(name):
+    options = set(inspect.signature(getattr(optimizers, name)).parameters) - {"name", "kwargs", "learning_rate"}
+    assert options <= {option for several in (*FAMILIES[name], *OPTIONS.values()) for option in several}
+
+
+def test_every_optimizer_is_here():
+    others = {"LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "Optimizer"}  # with tests of their own, below
+    assert {name for name in optimizers.__all__ if inspect.isclass(getattr(optimizers, name))} == {*FAMILIES, *others}
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "Optimizer"])

@@ -42,6 +42,15 @@ def test_every_step_equals_keras(name, args, options):
     assert schedules.deserialize(THEIRS.serialize(theirs)).get_config() == ours.get_config()
 
 
+def test_every_schedule_and_every_option_is_in_a_case():
+    classes = {name for name, value in vars(schedules).items() if inspect.isclass(value)} - {"LearningRateSchedule"}
+    assert classes == {name for name, _, _ in CASES}
+    for name in classes:
+        parameters = list(inspect.signature(getattr(schedules, name)).parameters)
+        varied = {option for case in CASES if case[0] == name for option in (*parameters[: len(case[1])], *case[2])}
+        assert set(parameters) - varied <= {"name"}, name
+
+
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in CASES}))
 def test_signatures(name):
     ours, theirs = (inspect.signature(getattr(library, name)).parameters.values() for library in (schedules, THEIRS))

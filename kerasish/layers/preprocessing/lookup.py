@@ -11,6 +11,7 @@ from kerasish.backend.autodiff.tensor import Tensor, is_tensor
 from kerasish.layers.preprocessing.encoding import OUTPUT_MODES, check_output_mode, encode
 from kerasish.layers.preprocessing.hashing import hash_bins, standardize_salt
 from kerasish.layers.preprocessing.strings import HostLayer, decode, read, read_strings
+from kerasish.loading import spend
 from kerasish.saveable import ForBase, InitOnly, in_safe_mode
 
 _NOWHERE = np.iinfo("int64").max  # the index of what vectors leave out
@@ -113,6 +114,7 @@ class _IndexLookup(HostLayer):
         return [*special, *self._vocabulary.tokens]
 
     def _special_tokens(self):
+        spend("values", self.num_oov_indices)
         return [self.mask_token] * self._oov_start + [self.oov_token] * self.num_oov_indices
 
     def set_vocabulary(self, vocabulary, idf_weights=None):
