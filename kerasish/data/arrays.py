@@ -79,9 +79,8 @@ def _one_weight_per_output(sample_weight, y):
         return sample_weight
     if len(sample_weight.shape) > 1 and tuple(sample_weight.shape[1:]) != (1,):
         raise ValueError(
-            "For a model with multiple outputs, when providing a single `sample_weight` array, it should only have one scalar "
-            f"score per sample (i.e. shape `(num_samples,)`). Received shape {tuple(sample_weight.shape)}. For other weights, "
-            "pass one array per output."
+            "One `sample_weight` array that counts for several outputs has one number for each sample. Expected the shape "
+            f"(samples,) or (samples, 1). Received: {tuple(sample_weight.shape)}. For other weights, pass one array per output."
         )
     return tree.map_structure(lambda _: sample_weight, y)
 
@@ -106,16 +105,15 @@ def train_validation_split(arrays, validation_split):
     unsuitable = [type(leaf) for leaf in tree.flatten(arrays) if not is_array_like(leaf)]
     if unsuitable:
         raise ValueError(
-            f"Argument `validation_split` is only supported for tensors or NumPy arrays. Found incompatible type in the input: {unsuitable}"
+            f"`validation_split` needs data with rows: arrays, frames, files. Received: {unsuitable}. Pass `validation_data` instead."
         )
     arrays = _all_as_rows(arrays)
     count = _check_cardinality(arrays)
     split = math.floor(count * (1.0 - validation_split))
     if split in (0, count):
         raise ValueError(
-            f"Training data contains {count} samples, which is not sufficient to split it into a validation and training set "
-            f"as specified by `validation_split={validation_split}`. Either provide more data, or a different value for the "
-            "`validation_split` argument."
+            f"{count} samples are not sufficient for `validation_split={validation_split}`: {split} would be left to train on, and "
+            f"{count - split} to validate with."
         )
 
     def part(start, stop):

@@ -8,6 +8,7 @@ import numpy as np
 
 import kerasish.config as config
 from kerasish import tree
+from kerasish.backend.arrays import active
 from kerasish.data.arrays import ArrayBatches
 from kerasish.data.batches import Batches, is_array_like
 from kerasish.data.iterables import IterableBatches, IteratorBatches, is_iterator
@@ -27,7 +28,7 @@ def as_batches(x, y=None, sample_weight=None, batch_size=None, steps=None, shuff
     if all(is_array_like(leaf) for leaf in leaves):
         kind = StreamedBatches if any(is_stored(leaf) for leaf in leaves) else ArrayBatches
         return kind(x, y, sample_weight, batch_size, steps, shuffle, class_weight)
-    if isinstance(x, (str, bytes)) or tree.is_nested(x) or not isinstance(x, (Batches, PyDataset, Iterable)):
+    if isinstance(x, (str, bytes)) or is_array_like(x) or tree.is_nested(x) or not isinstance(x, (Batches, PyDataset, Iterable)):
         return ArrayBatches(x, y, sample_weight)  # says what is wrong with it
     for name, what, given in (("y", "the targets", y), ("sample_weight", "the sample weights", sample_weight)):
         if given is not None:
@@ -145,7 +146,7 @@ class Epochs:
     def _begin_pass(self, start=0):
         if self.batches.repeatable or self._began is None:
             self._began = get_random_state()
-        self._iterator = self.batches.iterate(start)
+        self._iterator = active.xp.ahead(self.batches.iterate(start))
         self._taken = max(start, self._taken)
 
     def _ran_out(self, left):

@@ -35,9 +35,8 @@ class PyDataset:
     def _setting(self, name):
         if not hasattr(self, f"_{name}"):
             warnings.warn(
-                "Your `PyDataset` class should call `super().__init__(**kwargs)` in its constructor. `**kwargs` can include "
-                "`workers`, `use_multiprocessing`, `max_queue_size`. Do not pass these arguments to `fit()`, as they will be "
-                "ignored.",
+                f"`{type(self).__name__}.__init__` should call `super().__init__(**kwargs)`: `workers`, `use_multiprocessing` and "
+                "`max_queue_size` are set there. The defaults are taken.",
                 stacklevel=4,
             )
             PyDataset.__init__(self)

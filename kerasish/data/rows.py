@@ -108,7 +108,7 @@ def _mapping(array):
 
 def _let_go(mapped, array):
     """Give the pages of some rows back to the system, which has them in the file; private changes have no other place."""
-    if array.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+    if array.mode not in ("r", "r+", "w+") or not hasattr(mmap, "MADV_DONTNEED"):
         return
     mapping, first, length = _mapping(array), 0, 0
     if mapped.flags.c_contiguous:

@@ -74,7 +74,7 @@ class _Unpickler(pickle.Unpickler):
         known = _KNOWN.get((module.replace("numpy._core", "numpy.core"), name))
         if known is None:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
-        return known
+        return known if isinstance(known, type) else lambda *args: known(*args)  # a new one, as a pickle may write to what it gets
 
 
 class _Array(np.ndarray):
@@ -121,7 +121,7 @@ def _bytes(text, encoding="latin1"):
 
 
 _KNOWN = {
-    ("numpy.core.multiarray", "_reconstruct"): lambda *args: _Array(*args),
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
     ("_codecs", "encode"): _bytes,

@@ -9,6 +9,7 @@ import inspect
 import itertools
 import os
 import pathlib
+import tempfile
 
 import numpy as np
 
@@ -46,6 +47,7 @@ def export_onnx(model, filepath, verbose=None, input_signature=None, opset_versi
     if kwargs:
         raise ValueError(f"Unknown arguments for the ONNX format: {sorted(kwargs)}. Expected `input_signature` and `opset_version`.")
     signature = input_signature_of(model) if input_signature is None else _checked_signature(input_signature)
+    _check_arguments(model.call, signature)
     _export(model, lambda *args: model(*args, training=False), filepath, verbose, signature, opset_version)
 
 
@@ -109,6 +111,14 @@ def _checked_signature(signature):
         if getattr(spec, "shape", None) is None:
             raise ValueError(f"`input_signature` must be a structure of `InputSpec` with shapes. Received: {signature}")
     return [tree.map_structure(_spec_of, spec) for spec in signature]
+
+
+def _check_arguments(call, signature):
+    parameters = inspect.signature(call)
+    try:
+        parameters.bind(*signature, **({"training": False} if "training" in parameters.parameters else {}))
+    except TypeError as error:
+        raise ValueError(f"`input_signature` is for {len(signature)} arguments, the model is called with {parameters}: {error}") from None
 
 
 # ---- from a model to a graph
@@ -213,20 +223,16 @@ def _equal(graph, other, name):
 
 # ---- from a graph to a file
 def _write(onnx, graph, filepath):
-    model = _model_proto(onnx, graph)
-    pathlib.Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+    model, path = _model_proto(onnx, graph), pathlib.Path(filepath)
+    path.parent.mkdir(parents=True, exist_ok=True)
     large = sum(len(t.raw_data) for t in model.graph.initializer) > _LIMIT
-    beside = pathlib.Path(filepath).name + ".data"
-    if large:  # onnx appends to a file that is there
-        pathlib.Path(filepath).with_name(beside).unlink(missing_ok=True)
-    partial = f"{filepath}.partial"
-    try:
-        outside = {"save_as_external_data": True, "location": beside, "size_threshold": _OUTSIDE} if large else {}
-        onnx.save_model(model, partial, **outside)
-        _check(onnx, partial if large else model, graph.opset)
-        os.replace(partial, filepath)
-    finally:
-        pathlib.Path(partial).unlink(missing_ok=True)
+    outside = {"save_as_external_data": True, "location": f"{path.name}.data", "size_threshold": _OUTSIDE} if large else {}
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:  # old files stay until the new ones are whole
+        made = pathlib.Path(folder, path.name)
+        onnx.save_model(model, made, **outside)
+        _check(onnx, str(made) if large else model, graph.opset)
+        for part in sorted(pathlib.Path(folder).iterdir(), reverse=True):
+            os.replace(part, path.parent / part.name)
 
 
 def _check(onnx, model, opset):

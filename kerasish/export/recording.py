@@ -45,10 +45,19 @@ class Recording:
         ]
         with setting(recording=recorder, grad_enabled=False), _Losses():
             result = function(*tree.pack_sequence_as(signature, leaves))
-            self.structure = tree.map_structure(lambda y: None if y is None else as_tensor(y), result)
+            self.structure = tree.map_structure(_output, result)
             self.results = [y for y in tree.flatten(self.structure) if y is not None]
+            if not self.results:
+                raise CannotExport("The model can't be exported to ONNX: its call returns no tensor.")
             self.trace = recorder.finish(self.results)
         self.layers = recorder.layers
+
+
+def _output(y):
+    """What a model returns as a tensor; a size or another number becomes one."""
+    if isinstance(y, str):
+        raise CannotExport(f"The model can't be exported to ONNX: its call returns {y!r}, which is no tensor.")
+    return None if y is None else as_tensor(y)
 
 
 def _name(i, axis, shared):

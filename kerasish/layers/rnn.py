@@ -10,6 +10,7 @@ from kerasish.initializers import Initializer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.layer import Layer
 from kerasish.ops.recurrent import _gru, _lstm, gru_step, lstm_step
+from kerasish.ops.sizes import closed
 from kerasish.regularizers import Regularizer
 from kerasish.saveable import InitOnly, deserialize_keras_object, serialize_keras_object
 from kerasish.tracking import no_tracking
@@ -493,7 +494,7 @@ class RNN(Layer):
         return [output_mask, *[None for _ in tree.flatten(self.state_size)]] if self.return_state else output_mask
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
-        if self.unroll and sequences.shape[1] is None:
+        if self.unroll and closed(sequences.shape)[1] is None:
             raise ValueError("Cannot unroll a RNN if the time dimension is undefined: give the Input a known number of steps.")
         if self.stateful:
             self._check_batch(sequences)

@@ -291,27 +291,33 @@ def _move(source: str, target: str) -> None:
 class _Member(tarfile.TarInfo):
     """A member whose header is looked at before more is read: tarfile takes long names and attributes into memory as they come."""
 
+    archive = ""
+
     @classmethod
     def frombuf(cls, buf, encoding, errors):
         member = super().frombuf(buf, encoding, errors)
         if member.size > MAX_HEADER and member.type in _HEADERS:
-            raise ValueError(f"An archive is unsafe and was not unpacked: one of its headers would have {member.size:,} bytes.")
+            raise _unsafe(cls.archive, f"one of its headers would have {member.size:,} bytes.")
         return member
 
 
 _HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 
+def _open_tar(path: str) -> tarfile.TarFile:
+    return tarfile.open(path, tarinfo=type("Member", (_Member,), {"archive": path}))
+
+
 def _is_tar(path: str) -> bool:
     try:
-        tarfile.open(path, tarinfo=_Member).close()
+        _open_tar(path).close()
     except tarfile.TarError:
         return False
     return True
 
 
 def _untar(path: str, folder: str) -> None:
-    with tarfile.open(path, tarinfo=_Member) as archive:
+    with _open_tar(path) as archive:
         _check_tar(_members(archive, path, folder), path)
         # A second guard beside _check_tar; set this way because Python 3.11 has it only from 3.11.4 on.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)

@@ -148,6 +148,8 @@ def test_split_takes_the_last_rows():
         ({"x": [[1.0, 2.0], [3.0, 4.0]]}, "nested lists of numbers must be made an array first"),
         ({"x": "text"}, "Unrecognized data type: 'text'"),
         ({"x": 3}, "Unrecognized data type: 3"),
+        ({"x": X, "y": [1] * 11}, "Unrecognized data type: 1 .*must be made an array first"),
+        ({"x": X, "y": Y, "sample_weight": "text"}, "Unrecognized data type: 'text'"),
         ({"x": np.float32(3)}, "first axis"),
         ({"x": X[:0]}, "no samples"),
         ({"x": X, "batch_size": 0}, "`batch_size` must be a positive integer"),
@@ -157,7 +159,7 @@ def test_split_takes_the_last_rows():
         ({"x": X, "class_weight": {0: 1.0}}, "needs its targets"),
         ({"x": X, "y": Y, "class_weight": {"a": 1.0}}, "must be a dict from class"),
         ({"x": X, "y": [Y, Y], "sample_weight": [W]}, "one `sample_weight` array per output"),
-        ({"x": X, "y": [Y, Y], "sample_weight": X}, "one scalar score per sample"),
+        ({"x": X, "y": [Y, Y], "sample_weight": X}, "one number for each sample.*Received: "),
         ({"x": KerasTensor((None, 2))}, "symbolic tensor"),
     ],
 )
@@ -171,7 +173,7 @@ def test_errors_say_what_is_wrong(arguments, message):
     [
         ((X, Y), 1.5, "between 0 and 1"),
         ((X[:1], Y[:1]), 0.5, "not sufficient"),
-        ((iter([]), None), 0.5, "only supported for tensors or NumPy arrays"),
+        ((iter([]), None), 0.5, "needs data with rows.*`validation_data` instead"),
         ((X, Y[:4]), 0.5, "cardinality"),
     ],
 )

@@ -321,6 +321,13 @@ def test_hostile_pickles_are_refused(name, protocol, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_pickle_changes_nothing_for_the_next_one():
+    pickles = {"attribute": b"}X\x04\0\0\0evilK\x01s", "default": b"N}X\x0c\0\0\0__defaults__X\x01\0\0\0a\x85s\x86"}
+    for state in pickles.values():
+        sources.unpickle(io.BytesIO(b"\x80\x02c_codecs\nencode\n" + state + b"b."), "here")
+    assert sources._bytes("é") == b"\xe9" and not vars(sources._bytes)
+
+
 @pytest.mark.parametrize("data", [b"", b"\x80", b"\x80\x04.", b"no pickle", pickle.dumps([1, 2])[:-3], b"\x80\x02c__builtin__\nexec\n."])
 def test_damaged_pickles_are_refused(data):
     with pytest.raises(ValueError, match="this file is damaged"):

@@ -253,6 +253,9 @@ def test_input_signature(tmp_path):
     assert [(x.name, x.shape) for x in session.get_inputs()] == [("own", [4, 3])]
     with pytest.raises(ValueError, match="with shapes"):
         model.export(tmp_path / "model.onnx", input_signature=[InputSpec(ndim=2)])
+    for specs in ([], [InputSpec(shape=(4, 3))] * 2):
+        with pytest.raises(ValueError, match=f"for {len(specs)} arguments"):
+            model.export(tmp_path / "model.onnx", input_signature=specs)
     with pytest.raises(ValueError, match=r"called with \['x', 'y'\]: give `input_signature`"):
         subclassed().export(tmp_path / "model.onnx")
 
@@ -273,6 +276,8 @@ class Named(layers.Layer):
         (lambda x: x[ops.nonzero(x)], r"Layer 'outer/odd' \(Named\).*op 'nonzero': the shape of what it returns depends on values"),
         (lambda x: x * float(ops.sum(x)), r"Layer 'outer/odd' \(Named\) can't be exported to ONNX: .*has no value here"),
         (lambda x: x * np.full((x.shape[0], 1, 1), 2.0, "float32"), "sizes .* do not match"),
+        (lambda x: {"y": x, "name": "odd"}, "its call returns 'odd', which is no tensor"),
+        (lambda x: None, "its call returns no tensor"),
         (lambda x: x * float(x.shape[0] + 0), "its code made a fixed number of one"),
     ],
 )
@@ -376,7 +381,17 @@ def test_large_models_have_their_weights_beside_them(tmp_path, monkeypatch):
         assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
         assert (tmp_path / "model.onnx.data").stat().st_size >= 30 * 40 * 4
     x = np.ones((2, 30), "float32")
-    np.testing.assert_allclose(run(tmp_path / "model.onnx", [x])[0], model.predict(x, verbose=0), atol=1e-5)
+    expected = model.predict(x, verbose=0)
+    model.layers[0].kernel.assign(np.zeros((30, 40)))
+
+    def crash(*args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(kerasish.export.onnx, "_check", crash)
+    with pytest.raises(OSError, match="no space left"):
+        model.export(tmp_path / "model.onnx", verbose=False)
+    assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}  # both those of before
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", [x])[0], expected, atol=1e-5)
 
 
 def test_without_onnx(tmp_path, monkeypatch):

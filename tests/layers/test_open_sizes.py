@@ -5,6 +5,7 @@ import pytest
 
 import kerasish as keras
 from kerasish import ops
+from kerasish.ops.sizes import Size
 
 CASES = {  # the layer's code, and the shape that comes of (None, None, 3)
     "positions": (lambda x: x + ops.cast(ops.arange(0, ops.shape(x)[1], 1), "float32")[None, :, None], (None, None, 3)),
@@ -56,6 +57,11 @@ def test_a_model_that_is_built_for_open_sizes():
     model.build((None, None, 3))
     assert [v.shape for v in model.weights] == [(3, 2), (2,)]
     assert model.dense.get_build_config() == {"input_shape": (None, None, 3)}
+
+
+def test_a_weight_has_a_size():
+    with pytest.raises(ValueError, match="can't have a size that is open"):
+        keras.layers.Layer().add_weight(shape=(Size(960, {("size",): 1}), 3))
 
 
 @pytest.mark.parametrize(

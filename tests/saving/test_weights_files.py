@@ -303,6 +303,83 @@ def test_formats_and_folders(tmp_path):
         ks.saving.load_model(tmp_path)
 
 
+def test_a_folder_with_other_files_is_not_replaced(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data.csv").write_text("1")
+    with pytest.raises(ValueError, match=r"no part of a model: \['data\.csv'\]"):
+        model().save(tmp_path / "mine", zipped=False)
+    with pytest.raises(ValueError, match="is a file"):
+        model().save(tmp_path / "mine" / "data.csv", zipped=False)
+    assert [p.name for p in tmp_path.rglob("*")] == ["mine", "data.csv"]
+
+
+@pytest.mark.parametrize("where", ["m.keras", "m", "file"])
+def test_a_model_without_how_it_was_compiled(tmp_path, where):
+    net = model()
+    net.compile("adam", "mse")
+    net.fit(np.ones((2, 4)), np.ones((2, 2)), verbose=0)
+    file = io.BytesIO() if where == "file" else tmp_path / where
+    ks.saving.save_model(net, file, zipped=False if where == "m" else None, include_optimizer=False)
+    if where == "file":
+        file.seek(0)
+    loaded = ks.saving.load_model(file)
+    assert loaded.optimizer is None and not loaded.compiled
+    for a, b in zip(net.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_open_file_takes_one_format():
+    for options in ({"zipped": False}, {"save_format": "h5"}):
+        with pytest.raises(ValueError, match="Into an open file"):
+            ks.saving.save_model(model(), io.BytesIO(), **options)
+
+
+@pytest.mark.parametrize("size", [0, -1, "1GB", True, float("nan")])
+def test_sizes_of_shards(tmp_path, size):
+    with pytest.raises(ValueError, match="positive number of gigabytes"):
+        model().save_weights(tmp_path / "m.weights.json", max_shard_size=size)
+
+
+def test_an_index_is_not_overwritten_unasked(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda text: "n")
+    model().save_weights(tmp_path / "m.weights.json", max_shard_size=1)
+    old = (tmp_path / "m.weights.json").read_bytes()
+    with pytest.warns(UserWarning, match="becomes"):
+        model().save_weights(tmp_path / "m.weights.h5", overwrite=False, max_shard_size=1)
+    assert (tmp_path / "m.weights.json").read_bytes() == old
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5", "weights.h5"])
+def test_models_that_are_not_built(tmp_path, ending):
+    net = model()
+    (net.save_weights if "weights" in ending else net.save)(tmp_path / f"m.{ending}")
+    with pytest.raises(ValueError, match="not yet been built"):
+        ks.Sequential([layers.Dense(3)]).load_weights(tmp_path / f"m.{ending}")
+
+
+def test_the_file_is_named_where_weights_do_not_fit(tmp_path):
+    model().save(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match=r"the weights in \S*m\.keras do not fit"):
+        ks.Sequential([ks.Input((4,)), layers.Dense(9)]).load_weights(tmp_path / "m.keras")
+
+
+def test_a_config_that_does_not_build(tmp_path):
+    @ks.saving.register_keras_serializable("tests")
+    class Unbuilt(ks.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    net = Unbuilt()
+    net(np.ones((1, 3)))
+    net.save(tmp_path / "m.h5")
+    with pytest.raises(ValueError, match=r"'unbuilt.*' \(Unbuilt\) doesn't build it"):
+        ks.saving.load_model(tmp_path / "m.h5")
+
+
 @pytest.mark.parametrize("ending", ["m", "m.weights.json", "m.safetensors", "m.h5", "m.keras", "m.weights.h5"])
 def test_a_failing_save_leaves_the_old_files_and_no_litter(tmp_path, monkeypatch, ending):
     path = tmp_path / ending

@@ -621,7 +621,7 @@ def test_headers_are_not_read_into_memory_whatever_their_size(tmp_path, cache, k
     size = 8 * files.MAX_HEADER
     path = make_tar(tmp_path / "data", *first, member("x", bytes(size), type=kind))
     tracemalloc.start()
-    with pytest.raises(ValueError, match="unsafe.* one of its headers would have 8,388,608 bytes"):
+    with pytest.raises(ValueError, match="mine_archive is unsafe.* one of its headers would have 8,388,608 bytes"):
         get_file("mine", path.as_uri(), extract=True)
     assert tracemalloc.get_traced_memory()[1] < size / 2
     tracemalloc.stop()

@@ -201,6 +201,14 @@ def test_damaged_image_is_named(tmp_path):
         list(data)
 
 
+def test_an_image_that_would_need_too_much_memory_is_named(tmp_path, monkeypatch):
+    (tmp_path / "large.png").write_bytes(GOLDEN["file rgb.png"].tobytes())
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)
+    data = keras.utils.image_dataset_from_directory(tmp_path, labels=None, verbose=False)
+    with pytest.raises(ValueError, match=r"large\.png can't be read: Image size \(.*exceeds limit"):
+        list(data)
+
+
 # ---- texts
 def test_texts(tmp_path):
     folder = texts(tmp_path)
