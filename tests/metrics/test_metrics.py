@@ -212,6 +212,20 @@ def test_updates(name, kwargs, kind):
     assert all(not v.numpy().any() for v in ours.variables)
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")  # JAX has no int64
+@each_row
+def test_half_precision(name, kwargs, kind):
+    """Variables and results are of the metric's dtype, and its numbers those of Keras."""
+    ours, theirs = both(name, {**kwargs, "dtype": "float16"})
+    steps = []
+    for step in range(2):
+        steps.append((*batch(kind, seed=step), None))
+        ours.update_state(*steps[-1])
+    values, result = keras_after(theirs, steps)
+    assert [v.dtype for v in ours.variables] == [str(v.dtype) for v in values]
+    same(ours.result(), result, tol=5e-3)
+
+
 @pytest.mark.parametrize("curve", ["ROC", "PR", "PRGAIN"])
 @pytest.mark.parametrize("method", ["interpolation", "minoring", "majoring"])
 def test_areas(curve, method):

@@ -117,7 +117,7 @@ FAMILIES = {
         {"weight_decay": None},
         {"exclude_layers": ["wide"], "nesterov": False, "momentum": 0.8, "ns_steps": 3, "adam_lr_ratio": 0.5, "rms_rate": None},
         {"adam_beta_1": 0.8, "adam_beta_2": 0.9, "adam_weight_decay": 0.1, "epsilon": 1e-3, "exclude_embeddings": False,
-         "muon_a": 3.0, "muon_b": -4.0, "muon_c": 2.0},
+         "muon_a": 3.4, "muon_b": -4.7, "muon_c": 2.0},
     ),
     "ScheduleFreeAdamW": ({}, {"warmup_steps": 5, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
 }  # fmt: skip

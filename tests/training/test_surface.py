@@ -4,10 +4,27 @@ import numpy as np
 import pytest
 
 from kerasish.backend.autodiff.gradient import value_and_grad
-from tests.training.both import CLASSES, OURS, TARGETS, WEIGHTS, X, assert_close, assert_same_training, compiled, mlp, run_both
+from tests.training.both import (
+    CLASSES,
+    OURS,
+    TARGETS,
+    TOKENS,
+    WEIGHTS,
+    X,
+    assert_close,
+    assert_same_training,
+    compiled,
+    mlp,
+    run_both,
+    two_heads,
+)
 
 MSE, SPARSE = "mse", "sparse_categorical_crossentropy"
-EVENTS = [f"on_{what}_{when}" for what in ("train", "test", "predict", "epoch", "train_batch", "test_batch", "predict_batch") for when in ("begin", "end")]
+EVENTS = [
+    f"on_{what}_{when}"
+    for what in ("train", "test", "predict", "epoch", "train_batch", "test_batch", "predict_batch")
+    for when in ("begin", "end")
+]
 
 
 def recording(k, seen):
@@ -57,7 +74,15 @@ def test_stop_training_from_anywhere(event):
 
         setattr(Stop, event, stop)
         history = model.fit(
-            X, TARGETS, batch_size=12, epochs=3, shuffle=False, verbose=0, callbacks=[Stop()], validation_data=(X[:24], TARGETS[:24]), validation_batch_size=12
+            X,
+            TARGETS,
+            batch_size=12,
+            epochs=3,
+            shuffle=False,
+            verbose=0,
+            callbacks=[Stop()],
+            validation_data=(X[:24], TARGETS[:24]),
+            validation_batch_size=12,
         )
         return [*history.history.values(), seen, *model.get_weights()]
 
@@ -82,7 +107,10 @@ def nested(k):
     """A Functional model with inputs in a dict and outputs ``{"a": number, "rest": {"b": classes, "c": number}}``."""
     one, two = k.Input((4,), name="one"), k.Input((1,), name="two")
     hidden = k.layers.Dense(8, activation="tanh")(k.layers.Concatenate()([one, two]))
-    heads = [k.layers.Dense(units, activation=activation, name=name)(hidden) for name, units, activation in (("a", 1, None), ("b", 3, "softmax"), ("c", 1, None))]
+    heads = [
+        k.layers.Dense(units, activation=activation, name=name)(hidden)
+        for name, units, activation in (("a", 1, None), ("b", 3, "softmax"), ("c", 1, None))
+    ]
     return k.Model({"one": one, "two": two}, {"a": heads[0], "rest": {"b": heads[1], "c": heads[2]}})
 
 
@@ -149,6 +177,67 @@ def test_names_and_values_of_metrics(y):
         assert_close(a, b)
 
 
+def test_tuples_of_a_subclassed_model():
+    def program(k, begin):
+        class Pair(k.Model):
+            def __init__(self):
+                super().__init__()
+                self.a, self.b = k.layers.Dense(1), k.layers.Dense(3, activation="softmax")
+
+            def call(self, x, training=False):
+                return self.a(x["u"]), (self.b(x["v"]),)
+
+        model, x = compiled(Pair(), "sgd", (MSE, (SPARSE,))), {"u": X, "v": X[:, ::-1].copy()}
+        model({name: part[:1] for name, part in x.items()})
+        begin(model)
+        y = (TARGETS[:, None], (CLASSES,))
+        history = model.fit(x, y, batch_size=12, shuffle=False, verbose=0, validation_split=0.25).history
+        a, (b,) = model.predict(x, verbose=0, batch_size=12)
+        return [*history.values(), a, b]
+
+    assert_close(*run_both(program))
+
+
+def test_masks_of_recurrent_layers_reach_losses_and_metrics():
+    """Real Keras loses the mask for metrics in training, so these are compared in evaluation."""
+
+    def program(k, begin):
+        inputs = k.Input((6,), dtype="int32")
+        x = k.layers.LSTM(4, return_sequences=True)(k.layers.Embedding(9, 4, mask_zero=True)(inputs))
+        x = k.layers.TimeDistributed(k.layers.Dense(3, activation="softmax"))(x)
+        model = compiled(k.Model(inputs, x), "adam", SPARSE, weighted_metrics=["accuracy"])
+        begin(model)
+        losses = model.fit(TOKENS, TOKENS % 3, batch_size=12, shuffle=False, verbose=0, epochs=2).history["loss"]
+        return [losses, *model.evaluate(TOKENS, TOKENS % 3, batch_size=12, verbose=0), *model.get_weights()]
+
+    assert_close(*run_both(program), tol=5e-5)
+
+
+def test_loss_and_metrics_by_hand():
+    """``compute_loss`` and ``compute_metrics`` on one's own predictions, with and without sample weights."""
+
+    def program(k, begin):
+        model = compiled(two_heads(k), "sgd", [MSE, SPARSE], loss_weights=[0.3, 0.7], metrics=[["mae"], ["accuracy"]])
+        begin(model)
+        y, y_pred = [k.ops.convert_to_tensor(TARGETS[:, None]), k.ops.convert_to_tensor(CLASSES)], model(X)
+        losses = [float(model.compute_loss(X, y, y_pred, weights)) for weights in (None, [WEIGHTS, WEIGHTS])]
+        return [*losses, *[float(value) for value in model.compute_metrics(X, y, y_pred).values()]]
+
+    assert_close(*run_both(program))
+
+
+def test_one_batch_after_another():
+    def program(k, begin):
+        schedule = k.optimizers.schedules.CosineDecay(0.1, 5)
+        model = compiled(mlp(k, 1), k.optimizers.Adam(schedule), MSE, metrics=["mae"], weighted_metrics=["mse"])
+        begin(model)
+        steps = [model.train_on_batch(X, TARGETS, sample_weight=WEIGHTS) for _ in range(3)]
+        rate = float(k.ops.convert_to_numpy(model.optimizer.learning_rate))
+        return [*steps, model.test_on_batch(X, TARGETS), model.predict_on_batch(X[:5]), rate]
+
+    assert_close(*run_both(program))
+
+
 # ---- parts that are frozen, shared, or models themselves
 @pytest.mark.parametrize("frozen", ["model", "layer"])
 def test_transfer_learning(frozen):
@@ -197,6 +286,7 @@ def test_shared_layers_and_models_in_models():
         lambda k: k.optimizers.Adam(0.01, clipnorm=0.1, weight_decay=0.01),
         lambda k: k.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=3),
         lambda k: k.optimizers.ScheduleFreeAdamW(0.01),
+        lambda k: k.optimizers.MultiOptimizer(k.optimizers.OptimizerMap(k.optimizers.SGD(0.05), {".*bias": k.optimizers.Adam(0.01)})),
     ],
 )
 def test_optimizers_in_fit(make):
@@ -215,7 +305,9 @@ def test_a_loop_of_stateless_calls():
     """Nothing but ``stateless_*`` methods: the model's own state stays as it was."""
 
     def program(k, begin):
-        model = k.Sequential([k.Input((4,)), k.layers.Dense(6, use_bias=False), k.layers.BatchNormalization(momentum=0.5), k.layers.Dense(1)])
+        model = k.Sequential(
+            [k.Input((4,)), k.layers.Dense(6, use_bias=False), k.layers.BatchNormalization(momentum=0.5), k.layers.Dense(1)]
+        )
         begin(model)
         optimizer, metric = k.optimizers.Adam(0.05), k.metrics.MeanAbsoluteError()
         optimizer.build(model.trainable_variables)
@@ -233,7 +325,12 @@ def test_a_loop_of_stateless_calls():
             trainable, slots = optimizer.stateless_apply(slots, slopes, trainable)
             totals = metric.stateless_update_state(totals, y, prediction)
             losses.append(float(value))
-        return [losses, float(metric.stateless_result(totals)), *map(np.asarray, model.get_weights()), *map(k.ops.convert_to_numpy, (*trainable, *others))]
+        return [
+            losses,
+            float(metric.stateless_result(totals)),
+            *map(np.asarray, model.get_weights()),
+            *map(k.ops.convert_to_numpy, (*trainable, *others)),
+        ]
 
     assert value_and_grad is OURS.value_and_grad
     assert_close(*run_both(program), tol=5e-5)
