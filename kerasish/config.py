@@ -5,7 +5,7 @@ import os
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _LAYOUTS = ("channels_last", "channels_first")
-_BACKENDS = ("numpy",)
+_BACKENDS = ("numpy", "cupy")
 
 
 def _home():
@@ -26,7 +26,7 @@ _settings = {
     "floatx": "float32",
     "epsilon": 1e-7,
     "image_data_format": "channels_last",
-    "backend": os.environ.get("KERASISH_BACKEND") or "numpy",
+    "backend": os.environ.get("KERASISH_BACKEND"),  # None: what is there, see backend/arrays
     "flash_attention": None,
     "traceback_filtering": True,
     "interactive_logging": True,
@@ -43,6 +43,7 @@ class _Changes:
 
 _changes = _Changes()
 _on_floatx: list = []  # functions that are called when floatx changes: other rooms with dtypes at hand add theirs
+_on_backend: list = []  # and with the name of a backend that is to be used
 
 
 def floatx():
@@ -97,14 +98,23 @@ def standardize_data_format(data_format):
 
 
 def backend():
-    """Name of the array library in use, ``"numpy"`` (``keras.config.backend``)."""
+    """Name of the array library in use, ``"numpy"`` or ``"cupy"`` (``keras.config.backend``)."""
     return _settings["backend"]
 
 
 def set_backend(backend):
-    """Choose the array library by name (``keras.config.set_backend``); ValueError where it is not supported."""
+    """Run on the array library of this name, ``"numpy"`` or ``"cupy"``, from now on (``keras.config.set_backend``).
+
+    To be called before any model, variable or tensor is made: those stay in the library that made them. ValueError for another name,
+    ImportError or RuntimeError where CuPy or a GPU is missing, which say what to install.
+
+    >>> set_backend("numpy")
+    """
     if backend not in _BACKENDS:
         raise ValueError(f"The backend must be one of {_BACKENDS}. Received: {backend!r}")
+    if backend != _settings["backend"]:
+        for change in _on_backend:
+            change(backend)
     _settings["backend"] = backend
     _changes.count += 1
 
@@ -193,7 +203,8 @@ def _read_file_and_environment():
     for name, setter in (("KERAS_MAX_EPOCHS", set_max_epochs), ("KERAS_MAX_STEPS_PER_EPOCH", set_max_steps_per_epoch)):
         if name in os.environ:
             setter(int(os.environ[name]))
-    set_backend(_settings["backend"])
+    if _settings["backend"]:
+        set_backend(_settings["backend"])
 
 
 _read_file_and_environment()

@@ -6,6 +6,7 @@ import pathlib
 import hypothesis
 import pytest
 
+from kerasish import config
 from kerasish.backend.autodiff import state
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -15,6 +16,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llv
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+config.set_backend("numpy")  # also where there is a GPU: tests that want it say so
 pytest.register_assert_rewrite("tests.conformance.driver", "tests.conformance.layer_driver")
 
 # no time limits (a busy machine is no fault of the code), and the same examples in every run of CI

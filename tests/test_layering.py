@@ -30,7 +30,7 @@ ORDER = [
     ["datasets", "utils", "mixed_precision"],
     ["preprocessing"],
 ]
-CORE_BUDGET = 4000  # arrays, autodiff and plan: docs/design.md says why it is more than the 3,000 that were meant
+CORE_BUDGET = 4350  # arrays, autodiff and plan: docs/design.md says why it is more than the 3,000 that were meant
 
 
 def rank(module):

@@ -73,7 +73,7 @@ def test_generator_config_round_trip():
     [
         (lambda: r.SeedGenerator(1.5), ValueError, "must be an integer"),
         (lambda: r.SeedGenerator(1, foo=2), ValueError, "Unrecognized keyword arguments"),
-        (lambda: r.draw_seed("a"), ValueError, "either an integer or an instance of `SeedGenerator`"),
+        (lambda: r.draw_seed("a"), ValueError, "either an integer or a `SeedGenerator`"),
         (lambda: r.set_random_seed("a"), ValueError, "to be an integer"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_number_that_is_not_there_is_told(kind):
     model = types.SimpleNamespace(metrics=[], optimizer=types.SimpleNamespace(learning_rate=0.1))
     callback = kind("val_loss")
     callback.set_model(model)
-    with pytest.warns(UserWarning, match="which is not available. Available metrics are: loss"):
+    with pytest.warns(UserWarning, match="watches `val_loss`, but the logs have only: loss"):
         callback.on_epoch_end(0, {"loss": 1.0})
 
 
@@ -141,7 +141,7 @@ def test_messages(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "Epoch 2: early stopping",
-        "Restoring model weights from the end of the best epoch: 1.",
+        "Going back to the weights of epoch 1, the best one.",
         "",
         "Epoch 2: ReduceLROnPlateau reducing learning rate to 0.010000000000000002.",
         "",
@@ -158,7 +158,7 @@ def test_messages(capsys):
         (lambda: callbacks.ModelCheckpoint("a.keras", save_freq="often"), "Unrecognized save_freq: often"),
         (lambda: callbacks.LambdaCallback(on_epoch_ends=print), "`on_epoch_ends` is not a method of Callback"),
         (lambda: fed(callbacks.LearningRateScheduler(lambda epoch, rate: "fast"), [1], optimizer=types.SimpleNamespace(learning_rate=1.0)),
-         "should be a float. Got: fast"),
+         "must give a float, got fast"),
         (lambda: fed(callbacks.LearningRateScheduler(lambda epoch, rate: 1.0), [1], optimizer=types.SimpleNamespace()), "learning_rate"),
     ],
 )  # fmt: skip

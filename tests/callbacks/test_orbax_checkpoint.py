@@ -52,7 +52,7 @@ def test_best_only(tmp_path):
             saver.on_epoch_end(epoch, {"val_loss": loss})
         saver.on_train_end()
         assert steps(folder) == expected and saver.best == 0.5
-    with pytest.warns(UserWarning, match="Can save best model only with val_loss available, skipping save at epoch 0"):
+    with pytest.warns(UserWarning, match="there is no val_loss to compare, so nothing is saved at epoch 0"):
         fit(model_of(), callbacks.OrbaxCheckpoint(tmp_path / "none", mode="min", save_best_only=True), epochs=1)
 
 

@@ -194,7 +194,7 @@ def test_ranges_of_batches(given, expected):
 
 @pytest.mark.parametrize("wrong", [-1, (3, 2), (1, 2, 3), "x", 1.5, None])
 def test_ranges_that_are_none(wrong):
-    with pytest.raises(ValueError, match="profile_batch must be a non-negative integer or 2-tuple"):
+    with pytest.raises(ValueError, match="profile_batch is a non-negative integer or the pair"):
         callbacks.TensorBoard(profile_batch=wrong)
 
 
@@ -216,7 +216,7 @@ def test_embeddings(tmp_path):
     model.load_weights(tmp_path / "a" / "train" / saved[1])
     run(tmp_path / "b", "all.tsv")
     assert 'metadata_path: "all.tsv"' in (tmp_path / "b" / "projector_config.pbtxt").read_text()
-    with pytest.raises(ValueError, match=r"Unrecognized `Embedding` layer names.*\['other'\]"):
+    with pytest.raises(ValueError, match=r"no `Embedding` of the model.*\['other'\]"):
         run(tmp_path / "c", {"other": "x.tsv"})
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import kerasish
 from kerasish import tree
 from kerasish.backend import arrays
+from kerasish.backend.arrays.numpy import NumpyArrays
 from kerasish.backend.autodiff.gradient import grad
 from kerasish.backend.autodiff.tensor import KerasTensor, Tensor
 from tests.conformance.strict import StrictArrays
@@ -192,17 +193,24 @@ def check_empty(row, case):
         assert y.size == 0 or np.isfinite(y.astype(np.float64)).all()
 
 
+@contextlib.contextmanager
+def strict_arrays():
+    """Everything on the backend for CuPy, over its stand-in."""
+    before = arrays.use(StrictArrays())
+    try:
+        yield
+    finally:
+        arrays.use(before)
+
+
 def check_strict(row, case):
     """Strict arrays give the same values."""
     function = lookup(kerasish, row.name)
     args, kwargs = build(case)
     expected = [np.asarray(y) for y in tree.flatten(function(*args, **kwargs)) if y is not None]
-    before = arrays.use(StrictArrays())
-    try:
+    with strict_arrays():
         args, kwargs = build(case)
         ours = [y.numpy() if isinstance(y, Tensor) else np.asarray(y) for y in tree.flatten(function(*args, **kwargs)) if y is not None]
-    finally:
-        arrays.use(before)
     close(ours, expected, row.tol, f"{row.name} on strict arrays")
 
 
@@ -218,10 +226,9 @@ def with_special_values(a, i):
     return x
 
 
-def check_plan(row, case, special=False):
-    """A recorded call gives what an eager one gives: values, gradients where there are any, errors."""
+def with_slopes(row, case, special=False):
+    """A function of the case's arrays that gives the call's outputs, and gradients where there are any."""
     function = lookup(kerasish, row.name)
-    xs = [with_special_values(a, i) if special else a.make(i) for i, a in enumerate(arrays_of(case))]
     wanted = [i for i, a in enumerate(arrays_of(case)) if a.is_float] if row.grad and not special else []
 
     def run(*xs):
@@ -237,27 +244,57 @@ def check_plan(row, case, special=False):
         slopes = tape.gradient(total, [xs[i] for i in wanted]) if isinstance(total, Tensor) else []
         return outputs, slopes
 
-    def outcome(f):
-        try:
-            return [None if y is None else np.asarray(y) for y in tree.flatten(f(*map(Tensor, xs)))]
-        except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError, np.linalg.LinAlgError) as error:
-            return type(error)
+    return run
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*runs eagerly.*")  # a shape or a branch that depends on values
-        eager, plan = outcome(run), outcome(kerasish.function(run))
-    if isinstance(eager, type) or isinstance(plan, type):
-        assert eager is plan, f"{row.name}: eagerly {eager}, in a plan {plan}"
+
+def outcome(f, xs):
+    """What a function gives for arrays, as NumPy arrays, or the type of the error that it raises."""
+    try:
+        return [None if y is None else np.asarray(y) for y in tree.flatten(f(*map(Tensor, xs)))]
+    except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+        return type(error)
+
+
+def agree(name, found, expected, rtol, atol):
+    """Two outcomes are the same, as far as rounding lets them."""
+    if isinstance(found, type) or isinstance(expected, type):
+        assert found is expected, f"{name}: {found}, expected {expected}"
         return
-    for a, b in zip(plan, eager, strict=True):
+    for a, b in zip(found, expected, strict=True):
         if b is None or b.dtype.kind in "USO":
             assert a is b or (a == b).all()
             continue
-        assert a.shape == b.shape and a.dtype == b.dtype, f"{row.name}: {a.shape}, {a.dtype} in a plan, {b.shape}, {b.dtype} eagerly"
+        assert a.shape == b.shape and a.dtype == b.dtype, f"{name}: {a.shape}, {a.dtype}, expected {b.shape}, {b.dtype}"
         finite = np.abs(b[np.isfinite(b)])
         scale = max(0.1, float(finite.max())) if finite.size and b.dtype.kind in "fc" else 1.0
         with np.errstate(all="ignore"):
-            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6 * scale, err_msg=f"{row.name} in a plan")
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol * scale, err_msg=name)
+
+
+def check_plan(row, case, special=False):
+    """A recorded call gives what an eager one gives: values, gradients where there are any, errors. Whether there was a plan."""
+    xs = [with_special_values(a, i) if special else a.make(i) for i, a in enumerate(arrays_of(case))]
+    run = with_slopes(row, case, special)
+    recorded = kerasish.function(run)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*runs eagerly.*")  # a shape or a branch that depends on values
+        agree(f"{row.name} in a plan", outcome(recorded, xs), outcome(run, xs), 2e-5, 2e-6)
+    return bool(recorded.plans)
+
+
+def check_device(row, case, xp):
+    """A plan on other arrays than NumPy's gives what the call gives eagerly on NumPy's, gradients included."""
+    xs, run = [a.make(i) for i, a in enumerate(arrays_of(case))], with_slopes(row, case)
+    before = arrays.use(NumpyArrays())
+    try:
+        expected = outcome(run, xs)
+        arrays.use(xp)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*runs eagerly.*")
+            found = outcome(kerasish.function(run), xs)
+    finally:
+        arrays.use(before)
+    agree(f"{row.name} on {xp.name}", found, expected, max(row.tol, 1e-4), 1e-5)
 
 
 def scalar_function(row, case):

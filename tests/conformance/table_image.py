@@ -1,6 +1,5 @@
 """Images: colours, sizes, transforms, filters, patches."""
 
-import keras
 import numpy as np
 
 import kerasish
@@ -20,6 +19,8 @@ MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
 def elastic(images, alpha, sigma, interpolation, fill_mode, fill_value, seed, data_format):
     """Real Keras's blur and look-up, with our noise."""
+    import keras  # here, since the table is also read where real Keras is not
+
     x = np.moveaxis(images, 1, -1) if data_format == "channels_first" else images
     noise = kerasish.random.normal((*x.shape[:3], 2), 0.0, sigma, seed=seed).numpy()
     size = int(6 * sigma) | 1

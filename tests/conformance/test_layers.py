@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from tests.conformance import layer_driver as driver
+from tests.conformance.driver import strict_arrays
 
 _FOLDER = pathlib.Path(__file__).parent
 _TABLES = ["layer_rows", *sorted(path.stem for path in _FOLDER.glob("layers_*.py"))]
@@ -67,6 +68,12 @@ def test_strict_arrays(case):
 @cases_and_training()
 def test_plan(case, training):
     driver.check_plan(case, training)
+
+
+@cases_and_training(lambda case: case.strict)
+def test_plan_on_strict_arrays(case, training):
+    with strict_arrays():
+        driver.check_plan(case, training)
 
 
 @cases(lambda case: case.empty)

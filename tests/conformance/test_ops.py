@@ -55,6 +55,13 @@ def test_plan(row, case):
     driver.check_plan(row, case)
 
 
+@pairs(lambda row, case: row.strict and driver.arrays_of(case))
+def test_plan_on_strict_arrays(row, case):
+    with driver.strict_arrays():
+        planned = driver.check_plan(row, case)
+    assert planned or not driver.check_plan(row, case), "there is a plan on NumPy only"
+
+
 @pairs(lambda row, case: row.special and any(a.is_float for a in driver.arrays_of(case)))
 def test_plan_with_special_values(row, case):
     driver.check_plan(row, case, special=True)

@@ -188,7 +188,7 @@ def test_data_that_is_too_short_is_told_once_an_epoch(make):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         model.fit(**make(), batch_size=SIZE if "y" in make() else None, steps_per_epoch=7, epochs=2, verbose=0)
-    assert [str(one.message)[:27] for one in told] == ["Your input ran out of data;"] * 2
+    assert [str(one.message)[:27] for one in told] == ["Your input ran out of data,"] * 2
     assert int(model.optimizer.iterations) == 8
 
 

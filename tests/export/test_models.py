@@ -227,7 +227,7 @@ def test_what_is_said(tmp_path, capsys):
         mlp().export(tmp_path / "model.onnx", format="litert")
     with pytest.raises(ValueError, match="Unknown arguments"):
         mlp().export(tmp_path / "model.onnx", is_static=True)
-    with pytest.raises(ValueError, match="has not yet been built"):
+    with pytest.raises(ValueError, match="has no variables yet"):
         Sequential([layers.Dense(2)]).export(tmp_path / "model.onnx")
 
 

@@ -50,7 +50,7 @@ def test_wrong_inputs(keras, kwargs, x, message):
 def test_channels_are_fixed_by_the_first_call(keras):
     layer = keras.layers.Conv2D(4, 2)
     layer(IMAGE)
-    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 5"):
+    with pytest.raises(ValueError, match="axis -1 of input shape"):
         layer(IMAGE[..., :3])
 
 

@@ -404,7 +404,7 @@ def test_mixed_structures(keras):
 def test_input_spec(keras):
     layer = keras.layers.Dense(2)
     layer(X)
-    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 3"):
+    with pytest.raises(ValueError, match="axis -1 of input shape"):
         layer(np.ones((2, 4), "float32"))
     with pytest.raises(ValueError, match="min_ndim=2"):
         layer(np.ones(3, "float32"))

@@ -147,7 +147,7 @@ def test_config_may_lack_the_backward_layer():
         ((layers.LSTM(2),), {"backward_layer": "lstm"}, "`backward_layer` must be a layer"),
         ((layers.LSTM(2), "max"), {}, "`merge_mode` must be one of"),
         ((layers.LSTM(2),), {"backward_layer": layers.LSTM(2)}, "different `go_backwards`"),
-        ((layers.LSTM(2),), {"backward_layer": layers.LSTM(2, go_backwards=True, return_state=True)}, 'attribute "return_state"'),
+        ((layers.LSTM(2),), {"backward_layer": layers.LSTM(2, go_backwards=True, return_state=True)}, '"return_state" must be the same'),
     ],
 )
 def test_arguments_that_make_no_sense(args, kwargs, message):

@@ -48,7 +48,7 @@ def test_add_and_pop():
 
 def test_wrong_shapes_and_layers_that_do_not_fit():
     model = ks.Sequential([ks.Input((3,)), layers.Dense(2)], name="stack")
-    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 3"):
+    with pytest.raises(ValueError, match="axis -1 of input shape"):
         model(ones(2, 4))
     with pytest.raises(ValueError, match="already been configured"):
         model.build((None, 9))

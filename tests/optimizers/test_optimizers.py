@@ -417,7 +417,7 @@ def test_weights_to_and_fro():
     assert_close(arrays_of(third.variables), arrays_of(optimizer.variables), 0, 0)
     with pytest.raises(ValueError, match="has shape"):
         third.set_weights([np.zeros(2)])
-    with pytest.raises(ValueError, match="not yet been built"):
+    with pytest.raises(ValueError, match="before there are any"):
         optimizers.Adam().set_weights([])
     with pytest.warns(UserWarning, match="Skipping variable loading"):
         third.load_own_variables({"0": 1})

@@ -93,12 +93,12 @@ def test_two_losses_of_one_output_add_up():
     ("arguments", "batch", "error", "message"),
     [
         (("no_such_loss",), None, ValueError, "no_such_loss"),
-        ((MSE, 3), None, ValueError, "Expected `loss_weights` argument to be a float .*Received instead: loss_weights=3"),
-        (([MSE, MSE], [1.0]), ([A, B], [C, D]), ValueError, "got 2 losses and 1 weights"),
+        ((MSE, 3), None, ValueError, "`loss_weights` is a float .* got 3"),
+        (([MSE, MSE], [1.0]), ([A, B], [C, D]), ValueError, "1 weights, 2 losses"),
         ((MSE, [1.0, 1.0]), ([A, B], [C, D]), ValueError, "must match the number of losses"),
-        (({"p": MSE}, None, ["p", "q"]), ([A, B], [C, D]), ValueError, r"Expected keys \['p', 'q'\] in loss dict"),
+        (({"p": MSE}, None, ["p", "q"]), ([A, B], [C, D]), ValueError, r"Expected keys \['p', 'q'\] in the dict of losses"),
         (({"x": MSE},), ({"p": A}, {"p": B}), KeyError, r"The path: \('x',\) in the `loss` argument"),
-        (({"p": {"x": MSE}},), ({"p": [A]}, {"p": [B]}), KeyError, r"The path: \('p',\) in the `loss` argument"),
+        (({"p": {"x": MSE}},), ({"p": [A]}, {"p": [B]}), KeyError, r"has the path \('p',\)"),
         ((MSE,), ([A, B, A], [C, D]), ValueError, "y_true and y_pred have different structures"),
         ((MSE,), ({"x": A, "y": B}, {"p": C, "q": D}), ValueError, "different structures"),
         ((MSE,), (None, A), ValueError, "Target data is missing. Your model was compiled with loss=mse"),
@@ -185,12 +185,12 @@ def test_metrics_of_any_structure(case):
 @pytest.mark.parametrize(
     ("given", "batch", "error", "message"),
     [
-        ("mse", None, ValueError, "Expected `metrics` argument to be a list, tuple, or dict. Received instead: metrics=mse"),
+        ("mse", None, ValueError, "`metrics` takes a list, tuple or dict, got mse"),
         (["no_such_metric"], (A, B), ValueError, "no_such_metric"),
         ([None], (A, B), ValueError, "Expected metric, received `None`"),
         (["accuracy"], (None, B), ValueError, "Target data is missing"),
         ({"x": MSE}, ([A, B], [C, D]), ValueError, r"Invalid `metrics`(?s:.*)Received: metrics=\{'x': 'mse'\}"),
-        ([MSE, MSE, MSE], ([A, B], [C, D]), ValueError, r"the output names of the model \['p', 'q'\]"),
+        ([MSE, MSE, MSE], ([A, B], [C, D]), ValueError, r"along, the outputs \['p', 'q'\]"),
     ],
 )
 def test_errors_of_metrics(given, batch, error, message):

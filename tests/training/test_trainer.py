@@ -159,7 +159,7 @@ def fit_error(**arguments):
         ({"y": {"a": TARGETS, "x": CLASSES}}, "different structures"),
         ({"x": None, "y": None}, "No data"),
         ({"x": X.tolist(), "y": TARGETS}, "must be made an array first"),
-        ({"x": iter([]), "y": None}, "Received an empty generator"),
+        ({"x": iter([]), "y": None}, "must yield at least one batch"),
         ({"x": X[:, :3]}, r"expected shape=\(None, 4\)"),
         ({"validation_freq": "often", "validation_split": 0.5}, "Expected `validation_freq` to be a list or int"),
         ({"validation_split": 1.5}, "between 0 and 1"),

@@ -39,8 +39,8 @@ def test_pad_sequences(rows, arguments):
     ("rows", "arguments", "message"),
     [
         (iter(ROWS), {}, "must be iterable, with a length"),
-        ([[1], 2], {}, "non-iterable: 2"),
-        ([[[1]], [2]], {}, "position 1 is different"),
+        ([[1], 2], {}, "but holds 2"),
+        ([[[1]], [2]], {}, "sequence 1 have shape"),
         (ROWS, {"padding": "mid"}, "padding='mid'"),
         (ROWS, {"truncating": "mid"}, "truncating='mid'"),
         ([["a"]], {"value": "none"}, "dtype=object"),

@@ -45,6 +45,17 @@ class Arrays:
             raise ValueError(f"There is no device '{kind}:{index}': {self.name} arrays live on the CPU.")
         return contextlib.nullcontext()
 
+    def is_own(self, array):
+        """Whether an array's memory is its own, to be written to: no other array's and nobody's data."""
+        return array.flags.owndata and array.flags.writeable
+
+    def synchronize(self):
+        """Wait until all that was asked for has been computed: for measuring times."""
+
+    def ahead(self, batches):
+        """An iterator of batches that may take the next one, to bring it to the device, while one is worked on."""
+        return batches
+
     def parts(self, n, bytes_each):
         """Slices that cut ``n`` things of so many bytes into parts of about ``block`` bytes."""
         step = max(1, self.block // max(bytes_each, 1))

@@ -3,16 +3,20 @@
 import importlib
 import itertools
 import os
+import sys
 import time
+import types
 
 import numpy as np
 
+from kerasish.backend.arrays.cupy import CupyArrays
 from kerasish.backend.arrays.numpy import NumpyArrays
 from kerasish.backend.kernels.candidates import Buffer, Request, Scratch, bind, raise_failed
+from kerasish.backend.kernels.domain import DTYPES
 
 _KERNELS = (
     "copy", "gemm", "conv", "depthwise", "pool", "fused", "moments", "embedding", "order", "random", "attention", "recurrent", "linalg",
-    "fourier",
+    "fourier", "rows",
 )  # fmt: skip
 _state: dict = {"available": None}
 
@@ -37,11 +41,18 @@ def _load():
     return True
 
 
+def compiler_for(xp):
+    """What compiles calls for these arrays: this module for NumPy's, ``cuda.bridge`` for CuPy's, nothing for others."""
+    if type(xp) is NumpyArrays:
+        return sys.modules[__name__]
+    return importlib.import_module(f"{__package__}.cuda.bridge") if type(xp) is CupyArrays else _NOTHING
+
+
 def instructions(plan, call):
     """What compiled kernels do for a call, None where none takes it."""
-    if type(plan.xp) is not NumpyArrays or not available():
+    if not available():
         return None
-    inputs, outputs = ([_buffer(plan, i) for i in numbers] for numbers in (call.inputs, call.outputs))
+    inputs, outputs = ([place_of(plan, i) for i in numbers] for numbers in (call.inputs, call.outputs))
     if any(b is None for b in (*inputs, *outputs)):
         return None
     request = Request(call.op, call.attrs, inputs, outputs, _state["pool"]().size)
@@ -57,7 +68,7 @@ class Bound(list):
         self.checks = checks
 
 
-def _buffer(plan, value):
+def place_of(plan, value):
     """Where a value lies, by its root."""
     spec, root = plan.trace.specs[value], plan.root(value)
     if spec.dtype == "string":
@@ -146,4 +157,6 @@ class Programs:
                     block[i] = address + offset
 
 
-__all__ = ["Programs", "available", "instructions"]
+_NOTHING = types.SimpleNamespace(available=lambda: False, instructions=lambda plan, call: None, Programs=Programs, DTYPES=DTYPES)
+
+__all__ = ["DTYPES", "Programs", "available", "compiler_for", "instructions"]

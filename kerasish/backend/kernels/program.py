@@ -6,7 +6,15 @@ maximum of a row, a learning rate); anything else is *full*. Steps named ``row_.
 """
 
 from kerasish.backend.kernels.domain import REDUCTIONS, VIEWS
-from kerasish.backend.kernels.steps import CHEAP, FLOATS_ONLY, SINGLE
+
+# ---- which dtypes steps are written for, and which are little work
+FLOATS_ONLY = {"isfinite", "isnan", "isinf", "floor", "ceil", "trunc", "_wins", "_gate", "_leak", "heaviside", "nan_to_num", "isclose",
+               "deg2rad", "rad2deg", "signbit", "_half_turns"}  # fmt: skip
+SINGLE = {"i0", "erfc", "erfinv", "exp2", "logaddexp", "logaddexp2", "hypot", "nextafter",
+          "exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "_power", "softplus", "log_sigmoid", "silu", "elu", "celu",
+          "_gelu_tanh", "_normal_cdf", "_sigmoid_crossentropy"}  # fmt: skip
+CHEAP = {"add", "subtract", "multiply", "negative", "maximum", "minimum", "relu", "choose", "cast", "square", "_gate", "_clip", "equal",
+         "place", "number", "absolute", "greater", "less", "greater_equal", "less_equal"}  # fmt: skip
 
 
 class Unsupported(Exception):
@@ -44,9 +52,13 @@ class Node:
 
 
 class Program:
-    """Inputs (dtype, mask), steps (name, operands, attributes, dtype), outputs (operand, mask, how rows are combined, dtype)."""
+    """Inputs (dtype, mask), steps (name, operands, attributes, dtype), outputs (operand, mask, how rows are combined, dtype).
 
-    def __init__(self):
+    ``single``: names of steps that there are for float32 alone.
+    """
+
+    def __init__(self, single=SINGLE):
+        self.single = single
         self.inputs, self.steps, self.outputs, self.dtypes, self.full, self._known = [], [], [], [], [], {}
 
     def input(self, dtype, mask):
@@ -58,7 +70,7 @@ class Program:
 
     def step(self, name, *operands, dtype, **attrs):
         """The value of a step; the same one for equal steps."""
-        if (name in SINGLE and dtype != "float32") or (name in FLOATS_ONLY and any("float" not in x.dtype for x in operands)):
+        if (name in self.single and dtype != "float32") or (name in FLOATS_ONLY and any("float" not in x.dtype for x in operands)):
             raise Unsupported(f"{name} of {dtype}")
         key = (name, tuple(x.ref for x in operands), tuple(sorted(attrs.items())), dtype)
         if key not in self._known:
@@ -78,9 +90,9 @@ class Program:
         return place if like == "int32" else place.then("cast", dtype=like if "float" in like else "int64")
 
 
-def program_of(group):
-    """The program of a group."""
-    program, nodes = Program(), {}
+def program_of(group, single=SINGLE):
+    """The program of a group. ``single``: the steps that there are for float32 alone."""
+    program, nodes = Program(single), {}
     for i in range(group.n_inputs):
         nodes[i] = program.input(group.specs[i].dtype, group.masks[i])
     for call in group.calls:
@@ -103,7 +115,7 @@ def program_of(group):
 
 
 _OF_SHAPES = ("axis", "axes", "keepdims", "sparse")  # attributes that the masks have said already
-_KIND = {"sum": "sum", "mean": "sum", "sum_to": "sum", "max": "max", "min": "min", "any": "any", "all": "all"}
+_KIND = {"sum": "sum", "mean": "sum", "sum_to": "sum", "prod": "prod", "max": "max", "min": "min", "any": "any", "all": "all"}
 
 
 def _reduction(group, call, x, dtype, size):

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from kerasish.backend.kernels import vmath
+from kerasish.backend.kernels import division, vmath
 from kerasish.backend.kernels.emit import Value, f32, f64, i1, i8, i32, i64, lanes
 
 TYPES = {"float32": f32, "float64": f64, "int32": i32, "int64": i64, "uint8": i8, "uint32": i32, "bool": i1}
@@ -143,6 +143,9 @@ STEPS = {
     "subtract": _arithmetic("__sub__", "__xor__"),
     "multiply": _arithmetic("__mul__", "__and__"),
     "divide": lambda k, d, result, a, b: a / b,
+    "fmod": division.fmod,
+    "mod": division.mod,
+    "floor_divide": division.floor_divide,
     "divide_no_nan": lambda k, d, result, a, b: k.select(b.equals(0), k.const(0, a.type), a / b),
     "negative": lambda k, d, result, x: -x,
     "reciprocal": _on_float(lambda k, x: 1.0 / x),
@@ -212,6 +215,8 @@ STEPS = {
     "logical_not": _logical("invert"),
     "isfinite": _on_float(lambda k, x: k.abs(x) < math.inf),
     "isnan": _on_float(lambda k, x: x.differs(x)),
+    "signbit": lambda k, d, result, x: x.bits(i32 if d == "float32" else i64) < 0,
+    "_half_turns": lambda k, d, result, x: k.select(x.differs(x), x, _float(k, STEPS["signbit"](k, d, d, x), x) * math.pi),
     "isinf": _on_float(lambda k, x: k.abs(x).equals(math.inf)),
     "floor": _on_float(lambda k, x: k.intrinsic("floor", x)),
     "ceil": _on_float(lambda k, x: k.intrinsic("ceil", x)),
@@ -223,13 +228,6 @@ STEPS = {
     "zeros_like": lambda k, d, result, x: k.const(0, _like(TYPES[result], x)),
     "ones_like": lambda k, d, result, x: k.const(1, _like(TYPES[result], x)),
 }
-FLOATS_ONLY = {"isfinite", "isnan", "isinf", "floor", "ceil", "trunc", "_wins", "_gate", "_leak", "heaviside", "nan_to_num", "isclose",
-               "deg2rad", "rad2deg"}  # fmt: skip
-SINGLE = {"i0", "erfc", "erfinv", "exp2", "logaddexp", "logaddexp2", "hypot", "nextafter",
-          "exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "_power", "softplus", "log_sigmoid", "silu", "elu", "celu",
-          "_gelu_tanh", "_normal_cdf", "_sigmoid_crossentropy"}  # fmt: skip
-CHEAP = {"add", "subtract", "multiply", "negative", "maximum", "minimum", "relu", "choose", "cast", "square", "_gate", "_clip", "equal",
-         "place", "number", "absolute", "greater", "less", "greater_equal", "less_equal"}  # fmt: skip
 
 
 def _like(t, x):

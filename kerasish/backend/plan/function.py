@@ -92,7 +92,7 @@ class RecordedFunction:
         """Something somewhere has changed: do the plans depend on it?"""
         count = config._changes.count
         more = passes.Same(state.global_attributes.get("global_seed_generator")), self.fingerprint() if self.fingerprint else None
-        now = config.floatx(), config.epsilon(), config.image_data_format(), *more
+        now = active.xp, config.floatx(), config.epsilon(), config.image_data_format(), *more
         if now != self._depends_on or not all(plan.is_current() for plan, _ in self.plans.values()):
             self.plans.clear()
             self._quick.clear()
@@ -108,7 +108,7 @@ class RecordedFunction:
                 trace, packed = record(self.f, args)
                 made = Plan(trace), packed
             except Exception as error:
-                if isinstance(error, ValueError) and not isinstance(error, NoValueError):
+                if isinstance(error, (MemoryError, ValueError)) and not isinstance(error, NoValueError):
                     raise  # sizes that don't fit or the like: nothing has been changed yet
                 self._failed = error  # running eagerly goes on, or tells better what is wrong
                 return None

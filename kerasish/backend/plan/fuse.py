@@ -8,7 +8,7 @@ Each call starts as a group of its own and joins the groups of what it reads, th
   row. Sums over rows leave the group; what follows from them is in the next.
 """
 
-from kerasish.backend.kernels.domain import VIEWS, Domain, fusible
+from kerasish.backend.kernels.domain import DTYPES, VIEWS, Domain, fusible
 from kerasish.backend.kernels.group import Fused
 from kerasish.backend.plan.passes import drop_unread, with_calls
 from kerasish.backend.plan.trace import Call
@@ -16,19 +16,19 @@ from kerasish.backend.plan.trace import Call
 _MOST_CALLS, _WINDOW = 80, 1500
 
 
-def fuse(trace, compiled=True):
+def fuse(trace, compiled=True, dtypes=DTYPES):
     """The trace with groups of calls in place of calls; where they are not ``compiled``, only groups that NumPy runs faster in pieces."""
-    (calls, able), readers = _own_views(trace), {}
+    (calls, able), readers = _own_views(trace, dtypes), {}
     for call in calls:
         for i in call.inputs:
             readers.setdefault(i, []).append(call)
     fused = []
     for start in range(0, len(calls), _WINDOW):
-        fused.extend(_Grouping(trace, calls[start : start + _WINDOW], able, readers).result(compiled))
+        fused.extend(_Grouping(trace, calls[start : start + _WINDOW], able, readers, dtypes).result(compiled))
     return with_calls(trace, fused)
 
 
-def _own_views(trace):
+def _own_views(trace, dtypes):
     """The calls, with a copy for each that can be in a group of the views that it reads: they cost nothing there; and which can be."""
     views, result, own = {}, [], set()
 
@@ -41,7 +41,8 @@ def _own_views(trace):
         return result[-1].outputs[0]
 
     for call in trace.calls:
-        if fusible(call.op.name, call.attrs, *([trace.specs[i] for i in numbers] for numbers in (call.inputs, call.outputs))) is None:
+        specs = [[trace.specs[i] for i in numbers] for numbers in (call.inputs, call.outputs)]
+        if fusible(call.op.name, call.attrs, *specs, dtypes) is None:
             result.append(call)
         elif call.op.name in VIEWS:
             views[call.outputs[0]] = call
@@ -64,7 +65,7 @@ class _Group:
 class _Grouping:
     """The groups of some calls. ``made``: value -> number of the call that gives it; ``readers``: value -> calls that read it."""
 
-    def __init__(self, trace, calls, able, readers):
+    def __init__(self, trace, calls, able, readers, dtypes):
         self.trace, self.calls, self.readers = trace, calls, readers
         self.groups, self.made, self.alive = [], {}, []
         users = {}
@@ -74,7 +75,7 @@ class _Grouping:
                 users.setdefault(i, []).append(number)
                 if i in self.made:
                     before |= self.groups[self.made[i]].bits | self.groups[self.made[i]].before
-            self.groups.append(_Group(number, call, before, Domain.of(call, trace.specs) if call in able else None))
+            self.groups.append(_Group(number, call, before, Domain.of(call, trace.specs, dtypes) if call in able else None))
             self.alive.append(self.groups[-1])
             self.made.update(dict.fromkeys(call.outputs, number))
             for i in call.inputs:

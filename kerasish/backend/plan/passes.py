@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kerasish.backend.arrays import active
 from kerasish.backend.arrays.numpy import NumpyArrays
 from kerasish.backend.plan.trace import Call, Trace, parts_of
 
@@ -94,10 +95,10 @@ def static_views(trace):
         if not memory.size:
             continue
         x = memory if strides is None else np.lib.stride_tricks.as_strided(memory.reshape(-1)[offset // memory.itemsize :], shape, strides)
-        y = call.op.kernel(_NUMPY, x, *[trace.constants[i] for i in call.inputs[1:]], **call.attrs)
+        y = call.op.kernel(_NUMPY, x, *[active.xp.to_numpy(trace.constants[i]) for i in call.inputs[1:]], **call.attrs)
         if all(_within(part, memory) for part in parts_of(y)):
             for number, part in zip(call.outputs, parts_of(y), strict=True):
-                views[number] = root, part.shape, part.strides, _address(part) - _address(memory)
+                views[number] = root, part.shape, part.strides, _address(part) - _address(memory) if part.size else 0
     return views
 
 
@@ -111,5 +112,5 @@ def _address(array):
 
 
 def _within(part, memory):
-    inside = isinstance(part, np.ndarray) and part.dtype == memory.dtype and part.size
-    return inside and 0 <= _address(part) - _address(memory) < memory.nbytes
+    inside = isinstance(part, np.ndarray) and part.dtype == memory.dtype
+    return inside and (not part.size or 0 <= _address(part) - _address(memory) < memory.nbytes)

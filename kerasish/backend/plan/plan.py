@@ -27,17 +27,17 @@ _LARGE = 1 << 16  # elements: larger constants that only repeat a number are not
 _WORTH_A_PLACE = 1 << 15  # bytes: larger results get memory of their own at each replay, smaller ones are copied
 
 
-def optimised(trace):
+def optimised(trace, compiler):
     """The trace after all passes."""
-    return fuse(passes.drop_unread(passes.merge_equal(passes.drop_unread(trace))), native.available())
+    return fuse(passes.drop_unread(passes.merge_equal(passes.drop_unread(trace))), compiler.available(), compiler.DTYPES)
 
 
 class Plan:
     """What replays a trace. ``nbytes``: the memory that it takes besides variables, constants and arguments."""
 
     def __init__(self, trace):
-        self.trace = trace = optimised(trace)
-        self.xp = active.xp
+        self.xp, self.compiler = active.xp, native.compiler_for(active.xp)
+        self.trace = trace = optimised(trace, self.compiler)
         self.views = passes.static_views(trace)
         self.variables = list(trace.reads)
         self._versions = [None] * len(self.variables)
@@ -62,7 +62,7 @@ class Plan:
         self.values = values = [None] * len(trace.specs)
         for number, array in trace.constants.items():
             values[number] = array if _is_array(array, xp) or array.size > _LARGE else xp.array(array, order="C")
-        bound = [None if self._is_view(call) else native.instructions(self, call) for call in trace.calls]
+        bound = [None if self._is_view(call) else self.compiler.instructions(self, call) for call in trace.calls]
         offsets, self.nbytes = lay_out(self._lifetimes(self._in_block(bound)))
         block = xp.memory(self.nbytes)
         for number, offset in offsets.items():
@@ -120,7 +120,7 @@ class Plan:
         for value in self.trace.kept():
             last_use[value] = None
         steps, program = [], []
-        self._programs = native.Programs(self.values)
+        self._programs = self.compiler.Programs(self.values)
         needed = self._needed_arrays(bound)
 
         def close():
@@ -154,6 +154,7 @@ class Plan:
         values, kernel, xp, attrs, views = self.values, call.op.kernel, self.xp, call.attrs, call.op.views
         inputs, outputs = ([self._updated.get(n, n) for n in numbers] for numbers in (call.inputs, call.outputs))
         kinds = [self.trace.specs[n] for n in call.outputs]
+        unforeseen = views and not self._is_view(call)  # it may share memory that nobody keeps for it
         narrow = kinds[0].numpy_dtype if len(kinds) == 1 and kinds[0].dtype == "bfloat16" else None  # as eagerly
 
         def with_out():
@@ -177,14 +178,14 @@ class Plan:
                 y = xp.ascontiguousarray(y)  # as eagerly
             for n, part in zip(outputs, parts_of(y), strict=True):
                 if values[n] is None:
-                    values[n] = part
+                    values[n] = xp.array(part) if unforeseen else part
                 else:
                     values[n][...] = part
             for n in free:
                 values[n] = None
 
         step = without if not _gives_out(self.trace, call) else with_out if len(outputs) == 1 else with_outs
-        step.calls, step.timed = [call], functools.partial(_timed, step)
+        step.calls, step.timed = [call], functools.partial(_timed, step, xp)
         return step
 
     def described(self):
@@ -216,6 +217,9 @@ class Plan:
                 results = [Tensor(values[n] if n in self._given_away else xp.array(values[n]), *trace.specs[n]) for n in self._results]
                 self._write_variables()
                 return results
+            except MemoryError as error:
+                error.add_note(f"The plan of this step needs {self.nbytes / 1e6:.1f} MB besides variables, arguments and large results.")
+                raise
             finally:
                 for number in self._let_go:
                     values[number] = None  # so that the plan is no holder of arrays that are not its own
@@ -228,7 +232,7 @@ class Plan:
             array = leaf.value
             if written:
                 shared = sys.getrefcount(leaf) > _ALONE or sys.getrefcount(array) > _ALONE
-                if shared or not _is_array(array, xp) or not (array.flags.owndata and array.flags.writeable):
+                if shared or not _is_array(array, xp) or not xp.is_own(array):
                     variable._set(Tensor(self._dense(number, array), leaf.shape, leaf.dtype))
                     array = variable._value.value
                 version = variable._version
@@ -286,9 +290,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _timed(step):
+def _timed(step, xp):
     start = time.perf_counter()
     step()
+    xp.synchronize()
     return [time.perf_counter() - start]
 
 

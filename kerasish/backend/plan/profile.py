@@ -84,6 +84,7 @@ def profile(plan, arguments, repeats=20):
     for _ in range(repeats):
         start = time.perf_counter()
         plan(arguments)
+        plan.xp.synchronize()
         whole.append(1e3 * (time.perf_counter() - start))
     for _ in range(repeats):
         times: list = []

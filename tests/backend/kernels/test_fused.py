@@ -115,7 +115,7 @@ FLOATS = {
     "negative", "reciprocal", "absolute", "sign", "square", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "tanh", "sigmoid",
     "erf", "softplus", "log_sigmoid", "silu", "relu", "relu6", "leaky_relu", "hard_sigmoid", "hard_tanh", "hard_shrink",
     "soft_shrink", "elu", "celu", "gelu", "softsign", "squareplus", "isfinite", "isnan", "isinf", "floor", "ceil", "trunc",
-    "logical_not", "zeros_like", "ones_like", "erfc", "erfinv", "exp2", "nan_to_num", "deg2rad", "rad2deg",
+    "logical_not", "zeros_like", "ones_like", "erfc", "erfinv", "exp2", "nan_to_num", "deg2rad", "rad2deg", "signbit", "angle",
     "sparse_sigmoid", "sparse_plus", "i0",
 ]
 } | {
@@ -162,6 +162,35 @@ BINARY = {
 @pytest.mark.parametrize("name", BINARY)
 def test_pairs(name):
     check(BINARY[name], *np.broadcast_arrays(SPECIAL[:, None], SPECIAL))
+
+
+@pytest.mark.parametrize("name", ["fmod", "mod", "floor_divide"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "uint32"])
+def test_remainders_and_quotients_to_the_last_bit(name, dtype):
+    rng, size = np.random.default_rng(0), np.dtype(dtype).itemsize
+    bits = rng.integers(0, 256, 20_000 * size, dtype="uint8").view(dtype)
+    pairs = [(bits, rng.permutation(bits))]
+    if "float" in dtype:
+        tenths, special = np.round(rng.normal(size=(2, 5000)) * 30) / 10, np.append(SPECIAL, [5e-324, 1e-45]).astype(dtype)
+        pairs += [tuple(tenths.astype(dtype)), tuple(np.broadcast_arrays(special[:, None], special))]
+    else:
+        lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+        ends = np.array([lowest, highest, 0, 1, -1 if lowest else 2, 7]).astype(dtype)
+        pairs += [tuple(np.broadcast_arrays(ends[:, None], ends)), (bits, bits % 7)]
+    with np.errstate(all="ignore"):
+        for x, y in pairs:
+            trace, values = traced(getattr(ops, name), x, y)
+            (result,) = trace.kept()
+            want, got = (np.asarray(r[result]) for r in (run(trace, values), run(fuse(trace), values, compiled)))
+            assert_array_equal(got, want)
+            assert_array_equal(np.signbit(got) & (got == got), np.signbit(want) & (want == want))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_products(axis):
+    for x in (1 + normal(300, 70) / 100, np.where(normal(9, 33) > 2, np.nan, 1).astype("float32"), np.full((3, 5), 3, "int32")):
+        check(lambda x: ops.prod(x, axis), x)
+        check(lambda x: ops.nanprod(x, axis, keepdims=True), x)
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "uint32", "bool", "float64"])
