@@ -35,9 +35,7 @@ class DTypePolicy(Saveable):
         if self.name is None:
             self.name = dtype_policy().name
         if not isinstance(self.name, str):
-            raise TypeError(
-                f"'name' must be a string, such as 'mixed_float16'. Received: name={self.name} (of type {type(self.name)})"
-            )
+            raise TypeError(f"'name' must be a string like 'mixed_float16', got {self.name} ({type(self.name)})")
         if self.name in _MIXED:
             self._compute_dtype, self._variable_dtype = _MIXED[self.name], "float32"
             return
@@ -47,8 +45,7 @@ class DTypePolicy(Saveable):
             self._compute_dtype = self._variable_dtype = standardize_dtype(self.name)
         except ValueError:
             raise ValueError(
-                f"Cannot convert '{self.name}' to a mixed precision DTypePolicy. Valid policies include 'mixed_float16', "
-                "'mixed_bfloat16', and the name of any float dtype such as 'float32'."
+                f"Cannot convert '{self.name}' to a DTypePolicy. Policies are 'mixed_float16', 'mixed_bfloat16' and the float dtypes."
             ) from None
 
     compute_dtype = property(lambda self: self._compute_dtype)
@@ -112,9 +109,7 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
         if isinstance(default_policy, DTypePolicyMap):
             raise ValueError("`default_policy` cannot be a `DTypePolicyMap`.")
         if policy_map is not None and not isinstance(policy_map, dict):
-            raise TypeError(
-                f"If specified, `policy_map` must be a dict. Received: policy_map={policy_map} of type {type(policy_map)}"
-            )
+            raise TypeError(f"If specified, `policy_map` must be a dict. Got {policy_map} ({type(policy_map)})")
         self._default_given, self._default_policy = default_policy, get(default_policy)
         self._policy_map = policy_map or {}
 
@@ -188,8 +183,7 @@ def set_dtype_policy(policy):
     """Set :func:`dtype_policy` to a policy or the name of one (``keras.config.set_dtype_policy``)."""
     if not isinstance(policy, (str, DTypePolicy)):
         raise ValueError(
-            "Invalid `policy` argument. Expected the string name of a policy (such as 'mixed_float16') or a `DTypePolicy` "
-            f"instance. Received: policy={policy} (of type {type(policy)})"
+            f"Invalid `policy` argument: give a `DTypePolicy` or its name, such as 'mixed_float16'. Got {policy} ({type(policy)})"
         )
     state.global_attributes["dtype_policy"] = get(policy)
 
@@ -240,9 +234,7 @@ def get(identifier):
     try:
         return DTypePolicy(standardize_dtype(identifier))
     except ValueError:
-        raise ValueError(
-            f"Cannot interpret `dtype` argument. Expected a string or an instance of DTypePolicy. Received: dtype={identifier}"
-        ) from None
+        raise ValueError(f"Cannot interpret `dtype` argument. A dtype's name or a DTypePolicy is needed, got {identifier}") from None
 
 
 __all__ = ["DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "deserialize", "get", "serialize"]

@@ -96,10 +96,7 @@ class Identity(Initializer):
 
     def __call__(self, shape, dtype=None):
         if len(shape) != 2:
-            raise ValueError(
-                "Identity matrix initializer can only be used for 2D matrices. "
-                f"Received: shape={shape} of rank {len(shape)}."
-            )
+            raise ValueError(f"Identity makes 2D matrices, not shape={shape}.")
         return self.gain * ops.eye(*shape, dtype=standardize_dtype(dtype))
 
     def get_config(self):
@@ -151,7 +148,7 @@ class STFT(Initializer):
         if self.side not in ("real", "imag"):
             raise ValueError(f"side should be 'real' or 'imag', not {self.side}")
         if self.scaling not in (None, "density", "spectrum"):
-            raise ValueError(f"Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received scaling={self.scaling}")
+            raise ValueError(f"Scaling is invalid: `None`, 'density' and 'spectrum' are known, got {self.scaling}")
         if isinstance(self.window, str):
             _window(self.window, 1, self.periodic)
 
@@ -189,10 +186,7 @@ class RandomInitializer(Initializer):
         if self.seed is None:
             self.seed = random.make_default_seed()
         elif not isinstance(self.seed, (int, random.SeedGenerator)):
-            raise ValueError(
-                "`seed` argument should be an instance of `keras.random.SeedGenerator()` or an integer. "
-                f"Received: seed={self.seed}"
-            )
+            raise ValueError(f"`seed` argument should be an integer or a `SeedGenerator`, got {self.seed}")
 
     def get_config(self):
         return {**super().get_config(), "seed": serialize_keras_object(self._init_seed)}
@@ -398,9 +392,7 @@ class Orthogonal(RandomInitializer):
 
     def __call__(self, shape, dtype=None):
         if len(shape) < 2:
-            raise ValueError(
-                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}."
-            )
+            raise ValueError(f"An orthogonal initializer's shape must be at least two-dimensional, got {shape}.")
         dtype = standardize_dtype(dtype)
         rows, columns = math.prod(shape[:-1]), shape[-1]
         wide = "float64" if dtype == "float64" else "float32"  # no factorization in half precision
@@ -453,9 +445,7 @@ def get(identifier):
 def _given(values):
     def initialize(shape, dtype=None):
         if standardize_shape(shape) != values.shape:
-            raise ValueError(
-                f"Expected `shape` to be {values.shape} for direct tensor as initializer. Received shape={shape}"
-            )
+            raise ValueError(f"Expected `shape` to be {values.shape}, that of the initializer's array, got {shape}")
         return as_tensor(values, standardize_dtype(dtype))
 
     return initialize

@@ -38,7 +38,7 @@ def _factor(value, name, default=None):
     """A checked factor as a float; None means the default."""
     value = default if value is None else value
     if not isinstance(value, (float, int)) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"Invalid value for argument {name}: expected a non-negative float. Received: {name}={value}")
+        raise ValueError(f"Invalid value for {name}: expected a non-negative float, got {value}")
     return float(value)
 
 
@@ -126,13 +126,11 @@ class OrthogonalRegularizer(Regularizer):
     def check(self):
         self.factor = _rounded(_factor(self.factor, "factor"))
         if self.mode not in ("rows", "columns"):
-            raise ValueError(
-                f'Invalid value for argument `mode`. Expected one of {{"rows", "columns"}}. Received: mode={self.mode}'
-            )
+            raise ValueError(f'Invalid value for argument `mode`: "rows" and "columns" are known, got {self.mode}')
 
     def __call__(self, inputs):
         if len(inputs.shape) != 2:
-            raise ValueError(f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={inputs.shape}")
+            raise ValueError(f"Inputs to OrthogonalRegularizer must have rank 2, got shape {inputs.shape}")
         x = as_tensor(inputs) if self.mode == "rows" else ops.transpose(inputs)
         x = ops.normalize(x, axis=1)
         cosines = ops.matmul(x, ops.transpose(x))

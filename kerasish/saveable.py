@@ -479,7 +479,7 @@ def _named_object(config):
     if name == "function":
         return _find_function(config)
     if not isinstance(inner, dict):
-        raise TypeError(f"Expected 'config' to be a dict for {name}, instead got {type(inner)}. Full config: {brief(config)}")
+        raise TypeError(f"Expected 'config' to be a dict for {name}, got {type(inner)} in {brief(config)}")
     if name == "__lambda__":
         return load_lambda(inner)
     if name in _by_special_name:
@@ -491,9 +491,8 @@ def load_lambda(config, safe_mode=None):
     """The function whose bytecode a file holds; ValueError unless the caller trusts the file (``safe_mode=False``)."""
     if in_safe_mode() if safe_mode is None else safe_mode:
         raise ValueError(
-            "Requested the deserialization of a `Lambda` layer, or of another object, whose `function` is a Python lambda. This carries "
-            "a potential risk of arbitrary code execution and thus it is disallowed by default. If you trust the source of the artifact, "
-            "you can override this error by passing `safe_mode=False` to the loading function, or calling "
+            "This config holds a Python lambda's code, of a `Lambda` layer or another `function`: loading it means arbitrary "
+            "code execution, which is disallowed by default. If you trust where it comes from, load it with `safe_mode=False`, or call "
             "`keras.config.enable_unsafe_deserialization()`."
         )
     code, defaults, closure = config["value"] if "value" in config else (config["code"], config["defaults"], config["closure"])

@@ -20,6 +20,7 @@ from kerasish.backend.autodiff.variable import Variable
 from kerasish.saveable import Saveable
 
 _GENERATOR, _SEED = "global_seed_generator", "global_random_seed"
+config._on_backend.append(lambda name: state.global_attributes.pop(_GENERATOR, None))  # its counter is an array of another library
 
 
 # ---- seeds
@@ -89,7 +90,7 @@ def set_random_seed(seed):
     True
     """
     if not isinstance(seed, int):
-        raise ValueError(f"Expected `seed` argument to be an integer. Received: seed={seed} (of type {type(seed)})")
+        raise ValueError(f"`seed` has to be an integer, got {seed} ({type(seed)})")
     python_random.seed(seed)
     np.random.seed(seed)
     state.global_attributes[_SEED] = seed
@@ -112,10 +113,7 @@ def draw_seed(seed):
         return global_seed_generator().next()
     if isinstance(seed, Tensor) and seed.shape == (2,):
         return seed
-    raise ValueError(
-        "Argument `seed` must be either an integer or an instance of `SeedGenerator`. "
-        f"Received: seed={seed} (of type {type(seed)})"
-    )
+    raise ValueError(f"Argument `seed` must be either an integer or a `SeedGenerator`, got {seed} ({type(seed)})")
 
 
 def _key(seed, shape):
@@ -496,7 +494,7 @@ def randint(shape, minval, maxval, dtype="int32", seed=None):
     """
     shape, dtype = _shape(shape), standardize_dtype(dtype)
     if not is_int(dtype):
-        raise ValueError(f"`keras.random.randint` requires an integer `dtype`. Received: dtype={dtype}")
+        raise ValueError(f"`keras.random.randint` requires an integer `dtype`, not {dtype}")
     return _randint(_key(seed, shape), *_parameters(shape, "int64", minval, maxval), shape, dtype)
 
 
@@ -511,7 +509,7 @@ def categorical(logits, num_samples, dtype="int32", seed=None):
     """
     logits = as_tensor(logits)
     if logits.ndim != 2:
-        raise ValueError(f"`logits` should be a 2-D tensor with shape [batch_size, num_classes]. Received: logits={logits}")
+        raise ValueError(f"`logits` should be a 2-D tensor (batch, classes), got {logits}")
     return _categorical(_key(seed, logits.shape), logits, num_samples, standardize_dtype(dtype))
 
 

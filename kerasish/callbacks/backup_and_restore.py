@@ -58,10 +58,7 @@ class BackupAndRestore(Callback):
             self._set_due(self.double_checkpoint)  # what to fall back to should the first backup get damaged
             return
         if not self.model.built:
-            raise ValueError(
-                f"To use the BackupAndRestore callback, your model must be built before you call `fit()`. Model '{self.model.name}' "
-                "is unbuilt. You can build it beforehand by calling it on a batch of data."
-            )
+            raise ValueError(f"BackupAndRestore: model '{self.model.name}' must be built before you call `fit()`: call it on some data.")
         if self.model.optimizer is not None and not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         self._found.restore_variables(self.model)

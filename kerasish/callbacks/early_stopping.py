@@ -33,19 +33,18 @@ class EarlyStopping(MonitorCallback):
         if self.monitor_op is None:
             self._set_monitor_op()
         current = self.get_monitor_value(logs)
-        if current is None or epoch < self.start_from_epoch:
-            return
-        if self.restore_best_weights and self.best_weights is None:
-            self._remember(epoch)  # with a NaN there may never be a better one
-        self.wait += 1
-        if self._is_improvement(current, self.best):
-            self.best = current
+        if current is not None and epoch >= self.start_from_epoch:
+            self._judge(epoch, current)
+
+    def _judge(self, epoch, current):
+        better = self._is_improvement(current, self.best)
+        if better or (self.restore_best_weights and self.best_weights is None):  # with a NaN there may never be a better one
             self._remember(epoch)
-            if self.baseline is None or self._is_improvement(current, self.baseline):
-                self.wait = 0
-        elif self.wait >= self.patience and epoch > 0:
-            self.stopped_epoch = epoch
-            self.model.stop_training = True
+        self.best = current if better else self.best
+        enough = better and (self.baseline is None or self._is_improvement(current, self.baseline))
+        self.wait = 0 if enough else self.wait + 1
+        if not better and self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch, self.model.stop_training = epoch, True
 
     def _remember(self, epoch):
         self.best_epoch = epoch
@@ -57,7 +56,7 @@ class EarlyStopping(MonitorCallback):
             print_msg(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
             if self.verbose > 0:
-                print_msg(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+                print_msg(f"Going back to the weights of epoch {self.best_epoch + 1}, the best one.")
             self.model.set_weights(self.best_weights)
 
     def get_monitor_value(self, logs):
@@ -65,7 +64,7 @@ class EarlyStopping(MonitorCallback):
         logs = logs or {}
         if logs.get(self.monitor) is None:
             warnings.warn(
-                f"Early stopping conditioned on metric `{self.monitor}` which is not available. Available metrics are: {','.join(logs)}",
+                f"EarlyStopping watches `{self.monitor}`, but the logs have only: {','.join(logs)}",
                 stacklevel=2,
             )
         return logs.get(self.monitor)

@@ -36,7 +36,7 @@ class LearningRateScheduler(Callback):
         except TypeError:  # an older kind of schedule takes the epoch alone
             rate = self.schedule(epoch)
         if not isinstance(rate, (float, np.float32, np.float64)):
-            raise ValueError(f"The output of the `schedule` function should be a float. Got: {rate}")
+            raise ValueError(f"`schedule` must give a float, got {rate}")
         return rate
 
     def on_epoch_end(self, epoch, logs=None):

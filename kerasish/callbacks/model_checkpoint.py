@@ -28,14 +28,11 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only, self.save_weights_only, self.save_freq = save_best_only, save_weights_only, save_freq
         self._every = EveryBatches(save_freq)
         if save_freq != "epoch" and not isinstance(save_freq, int):
-            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
+            raise ValueError(f"Unrecognized save_freq: {save_freq}. Give 'epoch' or a number of batches")
         if save_weights_only and not self.filepath.endswith(".weights.h5"):
-            raise ValueError(
-                "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath provided must end in `.weights.h5` (Keras "
-                f"weights format). Received: filepath={self.filepath}"
-            )
+            raise ValueError(f"With `save_weights_only=True` the filepath must end in `.weights.h5`, got {self.filepath}")
         if not save_weights_only and not self.filepath.endswith((".keras", ".h5")):
-            raise ValueError(f"The filepath provided must end in `.keras` (Keras model format). Received: filepath={self.filepath}")
+            raise ValueError(f"A whole model's filepath must end in `.keras`, got {self.filepath}")
 
     def on_train_batch_end(self, batch, logs=None):
         if self.save_freq != "epoch" and self._every.due(batch):
@@ -61,7 +58,7 @@ class ModelCheckpoint(MonitorCallback):
         if not self._should_save(epoch, logs, path):
             return
         if os.path.isdir(path) and self.save_weights_only:
-            raise OSError(f"Please specify a non-directory filepath for ModelCheckpoint. Filepath used is an existing directory: {path}")
+            raise OSError(f"ModelCheckpoint writes a file, but its filepath is a directory: {path}")
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         save = self.model.save_weights if self.save_weights_only else self.model.save
         save(path, overwrite=True)
@@ -79,7 +76,7 @@ class ModelCheckpoint(MonitorCallback):
             return True
         if np.ndim(current) > 0:
             warnings.warn(
-                f"Can save best model only when `monitor` is a scalar value. Received: {current}. Falling back to `save_best_only=False`.",
+                f"`save_best_only` needs a scalar value to compare, but `monitor` gave {current}. Saving anyway.",
                 stacklevel=4,
             )
             return True

@@ -31,8 +31,8 @@ class MonitorCallback(Callback):
         direction = {"min": "down", "max": "up"}.get(self.mode) or self._metric_directions().get(name)
         if direction is None:
             raise ValueError(
-                f"{type(self).__name__} callback received monitor={self.monitor}, but it is not known whether that metric should "
-                "be maximized or minimized. Pass `mode='max'` or `mode='min'`."
+                f"{type(self).__name__} cannot tell whether a high or a low {self.monitor} is better. Pass `mode='max'` or "
+                "`mode='min'`."
             )
         self.monitor_op = ops.greater if direction == "up" else ops.less
 

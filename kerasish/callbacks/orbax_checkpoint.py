@@ -29,7 +29,7 @@ class OrbaxCheckpoint(MonitorCallback):
         ocp = orbax()
         super().__init__(monitor, mode, initial_value_threshold)
         if save_freq != "epoch" and not isinstance(save_freq, int):
-            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
+            raise ValueError(f"Unrecognized save_freq: {save_freq}. Give 'epoch' or a number of batches")
         self.directory, self.verbose = os.path.abspath(directory), verbose
         self.save_best_only, self.save_freq, self.max_to_keep = save_best_only, save_freq, max_to_keep
         self.save_on_background, self.save_weights_only = save_on_background, save_weights_only
@@ -69,7 +69,7 @@ class OrbaxCheckpoint(MonitorCallback):
             self._set_monitor_op()
         current = (logs or {}).get(self.monitor)
         if current is None:
-            warnings.warn(f"Can save best model only with {self.monitor} available, skipping save at {when}.", stacklevel=3)
+            warnings.warn(f"`save_best_only`: there is no {self.monitor} to compare, so nothing is saved at {when}.", stacklevel=3)
             return False
         if not self._is_improvement(current, self.best):
             return False

@@ -25,7 +25,7 @@ class ReduceLROnPlateau(MonitorCallback):
         if kwargs:
             raise TypeError(f"ReduceLROnPlateau got unexpected arguments: {sorted(kwargs)}")
         if factor >= 1.0:
-            raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0. Received factor={factor}")
+            raise ValueError(f"ReduceLROnPlateau does not support a factor >= 1.0, got {factor}")
         self.factor, self.min_lr, self.patience, self.verbose, self.cooldown = factor, min_lr, patience, verbose, cooldown
         self.on_train_begin()
 
@@ -41,8 +41,7 @@ class ReduceLROnPlateau(MonitorCallback):
         current = logs.get(self.monitor)
         if current is None:
             warnings.warn(
-                f"Learning rate reduction is conditioned on metric `{self.monitor}` which is not available. Available metrics "
-                f"are: {','.join(logs)}.",
+                f"ReduceLROnPlateau watches `{self.monitor}`, but the logs have only: {','.join(logs)}.",
                 stacklevel=2,
             )
             return

@@ -27,7 +27,7 @@ class SwapEMAWeights(Callback):
         several = getattr(optimizer, "optimizers", None)
         keeping = [part for part in (several or [optimizer]) if getattr(part, "use_ema", False)]
         if not keeping:
-            which = "at least one inner optimizer has `use_ema=True` set" if several else "`use_ema=True` is set on the optimizer"
+            which = "at least one inner optimizer has `use_ema=True`" if several else "`use_ema=True` is set on the optimizer"
             raise ValueError(f"SwapEMAWeights must be used when {which}. Received: {optimizer!r}, which keeps no averages.")
         if not all(part.built for part in keeping):
             raise ValueError("SwapEMAWeights needs averages, and the optimizer has not trained yet: they don't exist.")

@@ -174,10 +174,7 @@ class TensorBoard(Callback):
                 if path is not None:
                     embedding.metadata_path = os.fspath(path)
         if files:
-            raise ValueError(
-                "Unrecognized `Embedding` layer names passed to `keras.callbacks.TensorBoard` `embeddings_metadata` argument: "
-                f"{list(files)}"
-            )
+            raise ValueError(f"`embeddings_metadata` names layers that are no `Embedding` of the model: {list(files)}")
         os.makedirs(self.log_dir, exist_ok=True)
         with open(os.path.join(self.log_dir, "projector_config.pbtxt"), "w", encoding="utf-8") as file:
             file.write(text_format.MessageToString(wanted))
@@ -208,10 +205,7 @@ def _range(profile_batch):
             return first, last
     except (TypeError, ValueError):
         pass
-    raise ValueError(
-        "profile_batch must be a non-negative integer or 2-tuple of positive integers. A pair of positive integers signifies a range of "
-        f"batches to profile. Found: {profile_batch!r}"
-    )
+    raise ValueError(f"profile_batch is a non-negative integer or the pair (first, last batch to profile), got {profile_batch!r}")
 
 
 def _as_images(weight):

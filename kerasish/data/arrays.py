@@ -75,7 +75,7 @@ def _one_weight_per_output(sample_weight, y):
         try:
             tree.assert_same_structure(y, sample_weight)
         except ValueError as error:
-            raise ValueError(f"You should provide one `sample_weight` array per output in `y`. {error}") from None
+            raise ValueError(f"You should provide one `sample_weight` array per output. {error}") from None
         return sample_weight
     if len(sample_weight.shape) > 1 and tuple(sample_weight.shape[1:]) != (1,):
         raise ValueError(
@@ -92,7 +92,7 @@ def _check_cardinality(data):
     different = {size for part in sizes for size in part}
     if len(different) > 1:
         found = "\n".join(f"'{name}' sizes: {', '.join(map(str, n))}" for name, n in zip(("x", "y", "sample_weight"), sizes, strict=False))
-        raise ValueError(f"Data cardinality is ambiguous. Make sure all arrays contain the same number of samples. Received:\n{found}")
+        raise ValueError(f"Data cardinality is ambiguous: arrays have different numbers of samples:\n{found}")
     if different == {0}:
         raise ValueError("The data contains no samples.")
     return different.pop()

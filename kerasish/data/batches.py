@@ -85,9 +85,7 @@ def unpack_x_y_sample_weight(data):
         return data, None, None
     if 1 <= len(data) <= 3:
         return (*data, None, None)[:3]
-    raise ValueError(
-        f"Data is expected to be in format `x`, `(x,)`, `(x, y)`, or `(x, y, sample_weight)`. Received {len(data)} items: {data}"
-    )
+    raise ValueError(f"A batch is `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`, got {len(data)} items: {data}")
 
 
 def is_array_like(x):
@@ -180,7 +178,7 @@ def check_class_weight(class_weight, y, sample_weight):
     if sample_weight is not None:
         raise ValueError("You cannot use `class_weight` and `sample_weight` at the same time.")
     if tree.is_nested(y) or y is None:
-        raise ValueError("`class_weight` is only supported for models with a single output, and needs its targets `y`.")
+        raise ValueError("`class_weight` needs a single output, and needs its targets `y`.")
 
 
 def class_weight_to_sample_weights(y, class_weight):

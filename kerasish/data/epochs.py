@@ -33,9 +33,7 @@ def as_batches(x, y=None, sample_weight=None, batch_size=None, steps=None, shuff
     for name, what, given in (("y", "the targets", y), ("sample_weight", "the sample weights", sample_weight)):
         if given is not None:
             kind = "generator" if is_iterator(x) else type(x).__name__
-            raise ValueError(
-                f"When providing `x` as a {kind}, `{name}` should not be passed. Instead, {what} should be included as part of the {kind}."
-            )
+            raise ValueError(f"With `x` a {kind}, `{name}` should not be passed: the {kind} gives the {what}.")
     if isinstance(x, Batches):
         return x
     if isinstance(x, PyDataset):
@@ -153,8 +151,7 @@ class Epochs:
         self.end_pass()
         if left:
             warnings.warn(
-                "Your input ran out of data; interrupting training. Make sure that your dataset or generator can generate at "
-                "least `steps_per_epoch * epochs` batches.",
+                "Your input ran out of data, and training stops. It has to give `steps_per_epoch * epochs` batches.",
                 stacklevel=6,
             )
 

@@ -20,7 +20,7 @@ class IteratorBatches(Batches):
         self.iterator, self.class_weight = iterator, class_weight
         self._peeked = []
         if self.exhausted():
-            raise ValueError("When passing a generator as data, it must yield at least one batch. Received an empty generator.")
+            raise ValueError("A generator given as data must yield at least one batch, and this one gives none.")
 
     def exhausted(self):
         if not self._peeked:
@@ -37,8 +37,8 @@ class IteratorBatches(Batches):
     def _batch(self, batch):
         if not isinstance(batch, tuple) or not 1 <= len(batch) <= 3:
             raise ValueError(
-                "When passing a generator as data, it must return a tuple, either (input,) or (inputs, targets) or "
-                f"(inputs, targets, sample_weights). Received: {_brief(batch)}"
+                "A generator given as data must return a tuple: (inputs,), (inputs, targets) or (inputs, targets, "
+                f"sample_weights). Got {_brief(batch)}"
             )
         return with_class_weight(as_batch(batch), self.class_weight)
 
@@ -80,8 +80,8 @@ def standardize_batch(batch, source):
         return as_array(batch)
     if not isinstance(batch, tuple) or not 1 <= len(batch) <= 3:
         raise ValueError(
-            f"{source} must return a tuple or a dict. If a tuple, it must be ordered either (input,) or (inputs, targets) or "
-            f"(inputs, targets, sample_weights). Received: {_brief(batch)}"
+            f"{source} must return a tuple (inputs,), (inputs, targets) or (inputs, targets, sample_weights), or a dict of "
+            f"inputs. Got {_brief(batch)}"
         )
     return batch
 

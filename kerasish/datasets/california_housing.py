@@ -19,7 +19,7 @@ def load_data(
     >>> (x_train, y_train), (x_test, y_test) = load_data()  # doctest: +SKIP
     """
     if version not in ("large", "small"):
-        raise ValueError(f"Argument `version` must be one of 'small', 'large'. Received: version={version}")
+        raise ValueError(f"`version` is 'small' or 'large', not {version}")
     x, y = sources.read_npz(sources.find(path, f"{sources.ORIGIN}california_housing.npz", SHA256), ("x", "y"))
     rows = slice(600 if version == "small" else None)
     return sources.split_shuffled(x[rows], y[rows], test_split, seed)

@@ -21,7 +21,7 @@ def load_data(label_mode: str = "fine") -> tuple[Pair, Pair]:
     >>> (x_train, y_train), (x_test, y_test) = load_data()  # doctest: +SKIP
     """
     if label_mode not in ("fine", "coarse"):
-        raise ValueError(f'`label_mode` must be one of "fine", "coarse". Received: label_mode={label_mode}')
+        raise ValueError(f'`label_mode` is "fine" or "coarse", not {label_mode}')
     folder = cifar.find("cifar-100-python", ORIGIN, SHA256)
     train, test = (cifar.read_batches(folder, [name], f"{label_mode}_labels") for name in ("train", "test"))
     return train, test

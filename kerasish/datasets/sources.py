@@ -132,7 +132,7 @@ _KNOWN = {
 def split_shuffled(x: np.ndarray, y: np.ndarray, test_split: float, seed: int) -> tuple[Pair, Pair]:
     """Rows in a random order, the last `test_split` of them to test on; Keras's order for a seed."""
     if not 0 <= test_split < 1:
-        raise ValueError(f"`test_split` must be between 0 and 1 (exclusive of 1). Received: test_split={test_split}")
+        raise ValueError(f"`test_split` must be at least 0 and less than 1, got test_split={test_split}")
     order = np.arange(len(x))
     np.random.RandomState(seed).shuffle(order)
     x, y, end = x[order], y[order], int(len(x) * (1 - test_split))

@@ -36,9 +36,9 @@ class ExportArchive:
     def track(self, resource):
         """Take note of a layer or model that endpoints use; ValueError for one that is not built."""
         if not isinstance(resource, Layer):
-            raise ValueError(f"Invalid resource type. Expected a Keras `Layer` or `Model`. Received: {resource} of type {type(resource)}")
+            raise ValueError(f"Invalid resource type: a layer or model is needed, got {resource} ({type(resource)})")
         if not resource.built:
-            raise ValueError("The layer provided has not yet been built. It must be built before export.")
+            raise ValueError("This layer has no variables yet. It must be built to be exported.")
         self._tracked.append(resource)
 
     def add_endpoint(self, name, fn, input_signature=None, **kwargs):

@@ -77,7 +77,7 @@ def input_signature_of(model):
     if not hasattr(model, "built"):
         raise TypeError(f"The model must be a layer or a model. Received: model={model} of the type {type(model)}")
     if not model.built:
-        raise ValueError("The model provided has not yet been built. It must be built before export.")
+        raise ValueError("This model has no variables yet. It must be built to be exported.")
     struct = getattr(model, "_inputs_struct", None)
     if struct is None and getattr(model, "_functional", None) is not None:
         struct = model._functional._inputs_struct

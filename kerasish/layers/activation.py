@@ -42,7 +42,7 @@ class ReLU(Layer):
         for name in ("max_value", "negative_slope", "threshold"):
             value = getattr(self, name)
             if (value is None and name != "max_value") or (value is not None and value < 0.0):
-                raise ValueError(f"{name} of a ReLU layer cannot be None or a negative value. Received: {name}={value}")
+                raise ValueError(f"{name} of a ReLU layer cannot be None or a negative value, got {value}")
 
     def call(self, inputs):
         return activations.relu(inputs, negative_slope=self.negative_slope, max_value=self.max_value, threshold=self.threshold)
@@ -67,10 +67,7 @@ class LeakyReLU(Layer):
     def check(self):
         super().check()
         if self.negative_slope is None or self.negative_slope < 0:
-            raise ValueError(
-                "The negative_slope value of a Leaky ReLU layer cannot be None or negative value. Expected a float. "
-                f"Received: negative_slope={self.negative_slope}"
-            )
+            raise ValueError(f"The negative_slope value of a Leaky ReLU layer cannot be None, nor below 0, got {self.negative_slope}")
 
     def call(self, inputs):
         return activations.leaky_relu(inputs, negative_slope=self.negative_slope)

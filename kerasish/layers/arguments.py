@@ -13,7 +13,7 @@ converters[DataFormat] = (config.standardize_data_format, str)
 
 def standardize_tuple(value, n, name, allow_zero=False):
     """``n`` integers from one integer or ``n`` of them; they must be positive (or zero, where that is allowed)."""
-    message = f"The `{name}` argument must be a tuple of {n} integers. Received {name}={value}"
+    message = f"`{name}` takes {n} integers, got {value}"
     if isinstance(value, int):
         value = (value,) * n
     try:

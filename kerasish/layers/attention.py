@@ -26,10 +26,10 @@ class _HeadsAttention(Layer):
     def check(self, flash_attention=None):
         super().check()
         if self.sliding_window is not None and (not isinstance(self.sliding_window, int) or self.sliding_window <= 0):
-            raise ValueError(f"`sliding_window` must be `None` or a positive integer. Received: sliding_window={self.sliding_window}")
+            raise ValueError(f"`sliding_window` is `None` or a positive integer, got {self.sliding_window}")
         self._flash_attention = flash_attention or config.is_flash_attention_enabled()
         if self._flash_attention and self.dropout > 0.0:
-            raise ValueError("Dropout is not supported when flash attention is enabled. Please set dropout to 0.0 to use flash attention.")
+            raise ValueError("Dropout is not supported when flash attention is enabled. Set it to 0, or turn flash attention off.")
 
     def _projection(self, equation, output_shape, bias_axes, name, input_shape, activation=None):
         """A built EinsumDense with this layer's initializers, regularizers and constraints; initializers are copies, so that
@@ -53,7 +53,7 @@ class _HeadsAttention(Layer):
              return_attention_scores=False, training=None, use_causal_mask=False):  # fmt: skip
         key = value if key is None else key
         if self._flash_attention and return_attention_scores:
-            raise ValueError("Returning attention scores is not supported when flash attention is enabled.")
+            raise ValueError("Flash attention keeps no scores: returning attention scores is not supported with it.")
         mask = self._compute_attention_mask(query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         gate = self._gate_dense(query) if self.use_gate else None
         output, scores = self._attend(
@@ -120,10 +120,7 @@ def _key_shape(value_shape, key_shape):
     if key_shape is None:
         return value_shape
     if value_shape[1:-1] != key_shape[1:-1]:
-        raise ValueError(
-            "All dimensions of `value` and `key`, except the last one, must be equal. "
-            f"Received: value_shape={value_shape} and key_shape={key_shape}"
-        )
+        raise ValueError(f"Shapes of `value` and `key` must be equal but for the last axis, got {value_shape} and {key_shape}")
     return key_shape
 
 
@@ -184,7 +181,7 @@ class MultiHeadAttention(_HeadsAttention):
         if isinstance(self.attention_axes, int):
             self.attention_axes = (self.attention_axes,)
         elif self.attention_axes and not isinstance(self.attention_axes, (list, tuple)):
-            raise ValueError(f"`attention_axes` must be an int, list, or tuple. Received: attention_axes={self.attention_axes}")
+            raise ValueError(f"`attention_axes` takes axes (an int, list or tuple), got {self.attention_axes}")
 
     def _add_activity_loss(self, outputs):
         """Nothing: the projections have the regularizer."""
@@ -297,7 +294,7 @@ class Attention(Layer):
     def check(self):
         super().check()
         if self.score_mode not in ("dot", "concat"):
-            raise ValueError(f"Invalid value for argument score_mode. Expected one of {{'dot', 'concat'}}. Received: {self.score_mode}")
+            raise ValueError(f"Invalid value for argument score_mode. Expected one of {{'dot', 'concat'}}, got {self.score_mode}")
         if self.dropout > 0:
             self.seed_generator = SeedGenerator(self.seed)
 

@@ -54,10 +54,7 @@ class BaseConv(Layer):
         if channels is None:
             raise ValueError(f"Layer '{self.name}': the channel axis of the input must be known. Received: input_shape={input_shape}")
         if channels % self.groups:
-            raise ValueError(
-                "The number of input channels must be evenly divisible by the number of groups. Received "
-                f"groups={self.groups}, but the input has {channels} channels (full input shape is {input_shape})."
-            )
+            raise ValueError(f"groups={self.groups} do not divide {input_shape}: the input has {channels} channels.")
         self.input_spec = InputSpec(min_ndim=self.rank + 2, axes={axis: channels})
         self._make_kernels(channels)
         self.bias = None

@@ -78,7 +78,7 @@ def _batch_shape(shape, batch_size, batch_shape):
 def _check_input_tensor(x, shape, batch_size, batch_shape, dtype):
     """ValueError where an argument contradicts the tensor that was given."""
     if not isinstance(x, KerasTensor):
-        raise ValueError(f"Argument `input_tensor` must be a KerasTensor. Received invalid type: input_tensor={x} (of type {type(x)})")
+        raise ValueError(f"Argument `input_tensor` must be a KerasTensor, got {x} ({type(x)})")
     for name, fits in (
         ("batch_size", batch_size is None or x.shape[:1] == (batch_size,)),
         ("shape", shape is None or tuple(shape) == x.shape[1:]),
@@ -86,7 +86,7 @@ def _check_input_tensor(x, shape, batch_size, batch_shape, dtype):
         ("dtype", dtype is None or standardize_dtype(dtype) == x.dtype),
     ):
         if not fits:
-            raise ValueError(f"When providing the `input_tensor` argument, you cannot provide an incompatible `{name}` argument: {x}.")
+            raise ValueError(f"`{name}`={x} contradicts the `input_tensor`: leave it out.")
 
 
 def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None, tensor=None,
@@ -129,7 +129,7 @@ class Dense(LoraLayer):
     def check(self):
         super().check()
         if not isinstance(self.units, int) or self.units <= 0:
-            raise ValueError(f"Received an invalid value for `units`, expected a positive integer. Received: units={self.units}")
+            raise ValueError(f"`units`, expected a positive integer, has an invalid value: {self.units}")
         refuse_quantization(self)
         self.input_spec = InputSpec(min_ndim=2)
 
@@ -225,9 +225,7 @@ def _einsum_shapes(equation, bias_axes, input_shape, output_shape):
     match = _EQUATION.fullmatch(equation)
     left, x, right, kernel, left_too, y, right_too = match.groups() if match else [None] * 7
     if not match or left != left_too or right != right_too or (left and right):
-        raise ValueError(
-            f"Invalid einsum equation '{equation}'. Equations must be in the form [X],[Y]->[Z], ...[X],[Y]->...[Z], or [X]...,[Y]->[Z]...."
-        )
+        raise ValueError(f"Invalid einsum equation '{equation}'. Known forms: [X],[Y]->[Z], ...[X],[Y]->...[Z], [X]...,[Y]->[Z]....")
     elided = [f"elided {i}" for i in range(len(input_shape) - len(x))]  # names for the axes that "..." stands for
     x_labels, y_labels = ([*elided, *x], [*elided, *y]) if left else ([*x, *elided], [*y, *elided])
     before, after = (input_shape[1 : len(elided)], ()) if left else ((), input_shape[len(x) :])
@@ -240,8 +238,7 @@ def _einsum_shapes(equation, bias_axes, input_shape, output_shape):
     for label in x:
         if y_sizes.get(label) not in (None, x_sizes[label]):
             raise ValueError(
-                f"Input shape and output shape do not match at shared dimension '{label}'. Input shape is {x_sizes[label]}, and "
-                f"output shape is {y_sizes[label]}."
+                f"Input shape and output shape do not match: '{label}' is {x_sizes[label]} in one and {y_sizes[label]} in the other."
             )
     for label in y:
         if label not in x + kernel:
@@ -260,7 +257,7 @@ def _einsum_bias_shape(bias_axes, y, sizes, elided):
         return None
     for label in bias_axes:
         if label not in y:
-            raise ValueError(f"Bias dimension '{label}' was requested, but is not part of the output '{y}'.")
+            raise ValueError(f"A bias along '{label}' needs that letter in the output '{y}'.")
     first = min(y.index(label) for label in bias_axes)
     return (*[sizes[label] if label in bias_axes else 1 for label in y[first:]], *[1] * len(elided))
 

@@ -25,7 +25,7 @@ class InputSpec(Saveable):
         try:
             self.axes = {int(k): v for k, v in (axes or {}).items()}
         except (ValueError, TypeError, AttributeError):
-            raise TypeError(f"Argument `axes` must be a dict with integer keys. Received: axes={axes}") from None
+            raise TypeError(f"`axes` must map integer keys to sizes, got {axes}") from None
         highest = self.ndim if self.ndim is not None else self.max_ndim
         if self.axes and highest is not None and max(self.axes) > highest - 1:
             raise ValueError(f"Axis {max(self.axes)} is greater than the maximum allowed value: {highest - 1}")
@@ -51,7 +51,7 @@ class InputSpec(Saveable):
             return f"expected dtype={self.dtype}, found dtype={x.dtype}"
         for axis, size in self.axes.items():
             if size is not None and shape[axis] not in (size, None):
-                return f"expected axis {axis} of input shape to have value {size}, but received input with shape {shape}"
+                return f"axis {axis} of input shape should be {size}, but the input has shape {shape}"
         return self._shape_problem(shape)
 
     def _shape_problem(self, shape):
@@ -74,8 +74,8 @@ def assert_input_compatibility(input_spec, inputs, layer_name):
         missing = [spec.name for spec in specs if spec.name not in inputs]
         if missing:
             raise ValueError(
-                f'Missing data for input "{missing[0]}" of layer "{layer_name}". You passed a data dictionary with keys '
-                f"{list(inputs)}. Expected the following keys: {[spec.name for spec in specs]}"
+                f'Missing data for input "{missing[0]}" of layer "{layer_name}". The inputs are {[spec.name for spec in specs]}, '
+                f'the given keys {list(inputs)}'
             )
         inputs = [inputs[spec.name] for spec in specs]
     inputs = tree.flatten(inputs)
@@ -91,7 +91,7 @@ def assert_input_compatibility(input_spec, inputs, layer_name):
         if x is None:
             raise ValueError(f"The input '{spec.name}' of layer '{layer_name}' is not optional, but None was passed.")
         if not hasattr(x, "shape"):
-            raise ValueError(f"Inputs to a layer should be tensors. Got '{x}' (of type {type(x)}) as input for layer '{layer_name}'.")
+            raise ValueError(f"Layer '{layer_name}' takes tensors as inputs, got '{x}' ({type(x)}).")
         problem = spec.problem(x)
         if problem:
-            raise ValueError(f"Input {i} with name '{spec.name}' of layer '{layer_name}' is incompatible with the layer: {problem}")
+            raise ValueError(f"Input {i} ('{spec.name}') is incompatible with the layer '{layer_name}': {problem}")

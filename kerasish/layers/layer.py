@@ -82,15 +82,14 @@ class Layer(Operation):
         shape = (kwargs.pop("input_dim"),) if "input_dim" in kwargs else kwargs.pop("input_shape", None)
         if shape is not None:
             warnings.warn(
-                "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer using an "
-                "`Input(shape)` object as the first layer in the model instead.",
+                "Layers take no `input_shape`/`input_dim`: begin a Sequential model with an `Input(shape)` instead.",
                 stacklevel=3,
             )
             self._input_shape_arg = shape
         if kwargs:
             raise ValueError(f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}")
         if not isinstance(trainable, bool):
-            raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={trainable} (of type {type(trainable)})")
+            raise ValueError(f"`trainable` has to be a boolean, got {trainable} ({type(trainable)})")
         self._trainable = trainable
         self.__dict__["_remat_mode"] = state.remat
         self.__dict__["_losses"] = []  # not tracked: filled and emptied by every call
@@ -124,10 +123,7 @@ class Layer(Operation):
 
     def _check_super_called(self):
         if not self._super_called:
-            raise RuntimeError(
-                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement in the "
-                "`__init__()` method. Go add it!"
-            )
+            raise RuntimeError(f"'{type(self).__name__}.__init__' forgot to call `super().__init__()` before anything else.")
 
     # ---- variables
     def add_weight(self, shape=None, initializer=None, dtype=None, *, trainable=True, autocast=True, regularizer=None,
@@ -239,11 +235,10 @@ class Layer(Operation):
         differing = "".join(f"\n  {line}" for line in differing_values(own, weights))
         if len(own) != len(weights):
             raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, but the "
-                f"layer was expecting {len(own)} weights.{differing}"
+                f"`set_weights` gave layer '{self.name}' a weight list of length {len(weights)}, but it has {len(own)} weights.{differing}"
             )
         if differing:
-            raise ValueError(f"Layer '{self.name}': weight shape is not compatible with provided weight shape:{differing}")
+            raise ValueError(f"Layer '{self.name}' has weights of other shapes than those given:{differing}")
         for variable, value in zip(own, weights, strict=True):
             variable.assign(value)
 
@@ -251,8 +246,7 @@ class Layer(Operation):
         """Number of numbers in the weights."""
         if not self.built:
             raise ValueError(
-                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. You can build it manually "
-                f"via: `layer.build(input_shape)`."
+                f"Layer '{self.name}' isn't built, so `count_params` has nothing to count. Call `layer.build(input_shape)` before."
             )
         return sum(v.size for v in self.weights)
 
@@ -288,9 +282,8 @@ class Layer(Operation):
         self._check_super_called()
         if any(not layer.built for layer in self._layers):
             warnings.warn(
-                f"`build()` was called on layer '{self.name}', however the layer does not have a `build()` method implemented "
-                "and it looks like it has unbuilt state. This will cause the layer to be marked as built, despite not being "
-                "actually built, which may cause failures down the line. Make sure to implement a proper `build()` method.",
+                f"Layer '{self.name}' has unbuilt state, but no `build()` of its own that would build it. It now counts as "
+                "built, and may fail when it is called. Write a `build()` method.",
                 stacklevel=2,
             )
         self._finish_build({"input_shape": input_shape})
@@ -303,8 +296,8 @@ class Layer(Operation):
             self._build_shapes = shapes
         self.built = True
         self._tracker.locked = self.locks_state and (
-            f"You cannot add new elements of state (variables or sub-layers) to a layer that is already built ('{self.name}'). "
-            "All state must be created in the `__init__()` method or in the `build()` method."
+            f"Layer '{self.name}' is built: you cannot add new elements of state. Make variables and sub-layers in `__init__()` "
+            "or `build()`."
         )
         self._post_build()
 
@@ -464,14 +457,13 @@ class Layer(Operation):
         for x in tree.flatten(args):
             if x is not None and not isinstance(x, Tensor):
                 raise ValueError(
-                    "Only input tensors may be passed as positional arguments. The following argument value should be passed as "
-                    f"a keyword argument: {x} (of type {type(x)})"
+                    f"Only input tensors may be passed as plain positional arguments. Make this a keyword argument: {x} ({type(x)})"
                 )
 
     def _register_call_context_args(self, *names):
         """Let calls take these arguments, and hand them down as ``training``: to all layers inside that register them too."""
         if self._called:
-            raise RuntimeError(f"Cannot add call-context args after the layer has been called. Layer: '{self.name}'. Received: {names}")
+            raise RuntimeError(f"Cannot add call-context args after the layer has been called. Layer '{self.name}' got {names}")
         self._call_context_args = self._call_context_args | frozenset(names)
 
     def _fill_context(self, call, context, kwargs):
@@ -538,9 +530,8 @@ class Layer(Operation):
                         y._keras_mask = mask
         elif any(mask is not None for mask in tree.flatten(previous_mask)):
             warnings.warn(
-                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask attached to it. However, "
-                "this layer does not support masking and will therefore destroy the mask information. Downstream layers will "
-                "not see the mask.",
+                f"Layer '{self.name}' ({type(self).__name__}) got a masked input. It does not support masking and will destroy "
+                "the mask: the layers after it will not see one.",
                 stacklevel=4,
             )
 
@@ -569,10 +560,7 @@ class Layer(Operation):
         """The call with the given values in place of the variables: ``(outputs, non_trainable_variables[, losses])``."""
         self._check_super_called()
         if not self.built:
-            raise ValueError(
-                f"To call stateless_call, {type(self).__name__} must be built (i.e. its variables must have been already created). "
-                "You can build it by calling it on some data."
-            )
+            raise ValueError(f"{type(self).__name__} must be built before stateless_call: call it on some data.")
         own_trainable, own_rest = self.trainable_variables, self.non_trainable_variables
         mapping = []
         for what, given, own in (
@@ -694,7 +682,7 @@ def deserialize(config, custom_objects=None):
     """The layer that a config describes (``keras.layers.deserialize``); ValueError where it describes something else."""
     layer = deserialize_keras_object(config, custom_objects)
     if not isinstance(layer, Layer):
-        raise ValueError(f"`keras.layers.deserialize` was passed a `config` object that is not a `keras.layers.Layer`. Received: {config}")
+        raise ValueError(f"The `config` is not a `keras.layers.Layer`, but {config}")
     return layer
 
 
@@ -762,7 +750,7 @@ def _holds_tensors(name, value):
     leaves = tree.flatten(value)
     tensors = sum(isinstance(x, Tensor) for x in leaves)
     if tensors and tensors + sum(x is None for x in leaves) < len(leaves) and name not in ("kwargs", "args"):
-        raise ValueError(f"In a nested call() argument, you cannot mix tensors and non-tensors. Received: {name}={value}")
+        raise ValueError(f"An argument of call() must not mix tensors and non-tensors within it, as {name}={value} does")
     return bool(tensors)
 
 
@@ -774,8 +762,8 @@ def _shapes_for(build, shapes, call, class_name):
     for name in names:
         if not name.endswith("_shape") or name.removesuffix("_shape") not in call.arguments:
             raise ValueError(
-                "For a `build()` method with more than one argument, all arguments should have a `_shape` suffix and match an "
-                f"argument from `call()`. For layer '{class_name}', received `build()` argument `{name}`."
+                "A `build()` with several arguments names them as `call()` does, each with a `_shape` suffix. "
+                f"'{class_name}.build()' has `{name}`."
             )
     return {name: shapes[name] for name in names if name in shapes}
 

@@ -47,14 +47,11 @@ class LoraLayer(Layer):
         """Freeze the weight and train ``lora_alpha / rank * (a @ b)`` on top of it (``lora_alpha`` is ``rank`` by default)."""
         target = self._lora_target
         if getattr(self, f"{target}_constraint"):
-            raise ValueError(
-                f"Lora is incompatible with {target} constraints. In order to enable lora on this layer, remove the "
-                f"`{target}_constraint` argument."
-            )
+            raise ValueError(f"LoRA is incompatible with a constraint of the {target}: leave `{target}_constraint` out.")
         if not self.built:
             raise ValueError("Cannot enable lora on a layer that isn't yet built.")
         if self.lora_enabled:
-            raise ValueError("lora is already enabled. This can only be done once per layer.")
+            raise ValueError("lora is already enabled on this layer, which is possible once.")
         weight = getattr(self, f"_{target}")
         with self._tracker.unlocked():  # in float32 whatever the policy: the change is small
             for which, shape, initializer in (

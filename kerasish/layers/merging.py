@@ -31,7 +31,7 @@ class Merge(Layer):
             raise ValueError(f"A {what} at least 1 input. Received: input_shape={input_shape}")
         batch_sizes = {shape[0] for shape in input_shape if shape} - {None}
         if len(batch_sizes) > 1:
-            raise ValueError(f"Cannot merge tensors with different batch sizes. Received tensors with shapes {input_shape}")
+            raise ValueError(f"Cannot merge tensors of different batch sizes, with shapes {input_shape}")
         self._check_shapes(input_shape)
 
     def _check_shapes(self, input_shape):
@@ -42,7 +42,7 @@ class Merge(Layer):
 
     def call(self, inputs):
         if not isinstance(inputs, (list, tuple)):
-            raise ValueError(f"A merge layer should be called on a list of inputs. Received: inputs={inputs} (not a list of tensors)")
+            raise ValueError(f"`{type(self).__name__}` should be called on a list of tensors, got {inputs}")
         return self._merge_function(self._aligned(inputs))
 
     def _aligned(self, inputs):
@@ -79,10 +79,7 @@ class Merge(Layer):
             if not isinstance(value, (tuple, list)):
                 raise ValueError(f"`{name}` should be a list. Received: {name}={value}")
         if len(mask) != len(inputs):
-            raise ValueError(
-                "The lists `inputs` and `mask` should have the same length. "
-                f"Received: inputs of length {len(inputs)}, and mask of length {len(mask)}"
-            )
+            raise ValueError(f"Inputs and their masks should have the same length, got {len(inputs)} and {len(mask)}")
 
 
 def _with_axes(x, axes):
@@ -140,11 +137,11 @@ class Subtract(Merge):
     def build(self, input_shape):
         super().build(input_shape)
         if len(input_shape) != 2:
-            raise ValueError(f"A `Subtract` layer should be called on exactly 2 inputs. Received: input_shape={input_shape}")
+            raise ValueError(f"This layer should be called on exactly 2 inputs, got shapes {input_shape}")
 
     def _merge_function(self, inputs):
         if len(inputs) != 2:
-            raise ValueError(f"A `Subtract` layer should be called on exactly 2 inputs. Received: inputs={inputs}")
+            raise ValueError(f"This layer should be called on exactly 2 inputs, got {inputs}")
         return ops.subtract(inputs[0], inputs[1])
 
 
@@ -203,8 +200,7 @@ class Concatenate(Merge):
             shapes.concatenated(*input_shape, axis=self.axis)
         except ValueError as error:
             raise ValueError(
-                "A `Concatenate` layer requires inputs with matching shapes except for the concatenation axis. "
-                f"Received: input_shape={input_shape}"
+                f"A `Concatenate` layer requires inputs with matching shapes except for the concatenation axis, got {input_shape}"
             ) from error
 
     def _aligned(self, inputs):
@@ -243,18 +239,18 @@ class Dot(Merge):
         super().check()
         pair = isinstance(self.axes, (list, tuple))
         if not pair and not isinstance(self.axes, int):
-            raise TypeError(f"Invalid type for argument `axes`: it should be a list or an int. Received: axes={self.axes}")
+            raise TypeError(f"`axes` is a list or an int, got {self.axes}")
         if pair and (len(self.axes) != 2 or not all(isinstance(axis, int) for axis in self.axes)):
-            raise ValueError(f"Invalid format for argument `axes`: it should contain two integers. Received: axes={self.axes}")
+            raise ValueError(f"`axes` has to be two integers, got {self.axes}")
 
     def build(self, input_shape):
         if _is_shape(input_shape) or len(input_shape) != 2:
-            raise ValueError(f"A `Dot` layer should be called on a list of 2 inputs. Received: input_shape={input_shape}")
+            raise ValueError(f"`Dot` should be called on a list of two tensors, got shapes {input_shape}")
         a, b = self._axes_of(*input_shape)
         if input_shape[0][a] != input_shape[1][b]:
             raise ValueError(
-                f"Incompatible input shapes: axis values {input_shape[0][a]} (at axis {a}) != {input_shape[1][b]} (at axis {b}). "
-                f"Full input shapes: {input_shape[0]}, {input_shape[1]}"
+                f"Incompatible input shapes {input_shape[0]}, {input_shape[1]}: axis {a} has size {input_shape[0][a]}, axis {b} "
+                f"of the other {input_shape[1][b]}"
             )
 
     def _axes_of(self, shape1, shape2):
@@ -270,7 +266,7 @@ class Dot(Merge):
 
     def _merge_function(self, inputs):
         if len(inputs) != 2:
-            raise ValueError(f"A `Dot` layer should be called on exactly 2 inputs. Received: inputs={inputs}")
+            raise ValueError(f"This layer should be called on exactly 2 inputs, got {inputs}")
         x, y = inputs
         a, b = self._axes_of(x.shape, y.shape)
         if self.normalize:

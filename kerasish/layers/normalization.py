@@ -118,10 +118,7 @@ class BatchNormalization(_ScaleAndShift):
 
     def call(self, inputs, training=None, mask=None):
         if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
-            raise ValueError(
-                f"The mask provided should be one dimension less than the inputs. Received: mask.shape={mask.shape}, "
-                f"inputs.shape={inputs.shape}"
-            )
+            raise ValueError(f"A mask has one dimension less than the inputs, got shapes {mask.shape} and {inputs.shape}")
         dtype = result_type(inputs.dtype, "float32")  # half precision overflows in a variance
         x = ops.cast(inputs, dtype)
         gamma = None if self.gamma is None else ops.cast(self.gamma, dtype)
@@ -204,7 +201,7 @@ class LayerNormalization(_ScaleAndShift):
     def check(self):
         super().check()
         if not isinstance(self.axis, (int, list, tuple)):
-            raise TypeError(f"Expected an int or a list/tuple of ints for the argument 'axis', but received: {self.axis}")
+            raise TypeError(f"Expected an int or a list/tuple of ints for the argument 'axis', got {self.axis}")
 
     def get_config(self):
         return {**super().get_config(), "rms_scaling": self.rms_scaling}
@@ -251,7 +248,7 @@ class GroupNormalization(_ScaleAndShift):
         if self.groups == -1:
             self.groups = size
         if self.groups > size:
-            raise ValueError(f"Number of groups ({self.groups}) cannot be more than the number of channels ({size}).")
+            raise ValueError(f"Number of groups is {self.groups}: it cannot be more than the number of channels, {size}.")
         if size % self.groups:
             raise ValueError(f"Number of groups ({self.groups}) must divide the number of channels ({size}), or be -1.")
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
@@ -309,7 +306,7 @@ class UnitNormalization(Layer):
         if isinstance(self.axis, tuple):
             self.axis = list(self.axis)
         if not isinstance(self.axis, (int, list)):
-            raise TypeError(f"Invalid value for `axis` argument: expected an int or a list/tuple of ints. Received: axis={self.axis}")
+            raise TypeError(f"Invalid value for `axis` argument: expected an int or a list/tuple of ints. Got {self.axis}")
 
     def call(self, inputs):
         return ops.normalize(inputs, axis=self.axis, order=2, epsilon=1e-12)

@@ -24,7 +24,7 @@ class BasePooling(Layer):
         self.pool_size = standardize_tuple(self.pool_size, self.rank, "pool_size")
         self.strides = self.pool_size if self.strides is None else standardize_tuple(self.strides, self.rank, "strides")
         if self.padding not in ("valid", "same"):
-            raise ValueError(f"The `padding` argument must be one of ('valid', 'same'). Received: padding={self.padding}")
+            raise ValueError(f"`padding` is one of 'valid', 'same', not {self.padding}")
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def call(self, inputs):

@@ -22,8 +22,7 @@ class _Noise(Layer):
         strength = getattr(self, self._strength)
         if not 0 <= strength <= 1:
             raise ValueError(
-                f"Invalid value received for argument `{self._strength}`. Expected a float value between 0 and 1. "
-                f"Received: {self._strength}={strength}"
+                f"Invalid value received for argument `{self._strength}`. Expected a float value between 0 and 1, not {strength}"
             )
         if strength > 0:
             self.seed_generator = SeedGenerator(self.seed)
@@ -63,10 +62,7 @@ def _checked_noise_shape(noise_shape):
     except TypeError:
         sizes = None
     if sizes is None or any(n is not None and (not isinstance(n, int) or n <= 0) for n in sizes):
-        raise ValueError(
-            "Invalid value received for argument `noise_shape`. Expected a tuple of positive integers and None. "
-            f"Received: noise_shape={noise_shape}"
-        )
+        raise ValueError(f"Invalid value for `noise_shape`: it is made of positive integers and None, not {noise_shape}")
     return sizes
 
 

@@ -70,10 +70,7 @@ class Permute(Layer):
         super().check()
         self.dims = tuple(self.dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise ValueError(
-                "Invalid permutation argument `dims` for Permute Layer. The set of indices in `dims` must be consecutive and "
-                f"start from 1. Received dims={self.dims}"
-            )
+            raise ValueError(f"Invalid permutation `dims`: each of 1, 2, ... has to be there once, got {self.dims}")
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
 
     def call(self, inputs):
@@ -292,8 +289,8 @@ class _Cropping(_Spatial):
             before, after = pair
             if inputs.shape[axis] is not None and before + after >= inputs.shape[axis]:
                 raise ValueError(
-                    "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the input. "
-                    f"Received: inputs.shape={inputs.shape}, cropping={self.cropping}"
+                    "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the input. Got "
+                    f"{self.cropping} for shape {inputs.shape}"
                 )
             key[axis] = slice(before, -after if after else None)
         return inputs[tuple(key)]

@@ -49,7 +49,7 @@ class _GatedCell(Layer):
     def check(self):
         super().check()
         if self._units <= 0:
-            raise ValueError(f"Received an invalid value for argument `units`, expected a positive integer, got {self._units}.")
+            raise ValueError(f"Invalid `units`, expected a positive integer, got {self._units}.")
         self.dropout, self.recurrent_dropout = (min(1.0, max(0.0, rate)) for rate in (self.dropout, self.recurrent_dropout))
         self.implementation = 1 if self.recurrent_dropout else self.implementation
         self.seed_generator = SeedGenerator(self.seed)
@@ -465,10 +465,7 @@ class RNN(Layer):
 
     def _make_states(self, sequences_shape):
         if sequences_shape[0] is None:
-            raise ValueError(
-                "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch size: "
-                f"sequence.shape={sequences_shape}"
-            )
+            raise ValueError(f"With `stateful=True` the batch size must be static, but the sequences have shape {sequences_shape}")
         with no_tracking():  # no weights: files don't hold them
             self.states = tree.map_structure(
                 lambda value: Variable(value, trainable=False, dtype=self.variable_dtype, name="rnn_state"),
@@ -495,7 +492,7 @@ class RNN(Layer):
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         if self.unroll and closed(sequences.shape)[1] is None:
-            raise ValueError("Cannot unroll a RNN if the time dimension is undefined: give the Input a known number of steps.")
+            raise ValueError("Cannot unroll over an unknown number of steps: give the Input a known one.")
         if self.stateful:
             self._check_batch(sequences)
         if initial_state is None:
@@ -518,8 +515,7 @@ class RNN(Layer):
         expected, given = tree.flatten(self.states)[0].shape[0], sequences.shape[0]
         if given is not None and given != expected:
             raise ValueError(
-                "If an RNN is stateful, the batch size of the input sequences must be the same as the batch size of the "
-                f"initial state. Expected batch size: {expected}. Received batch size: {given}"
+                f"A stateful RNN keeps a state for one batch size. Expected batch size: {expected}. Received batch size: {given}"
             )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):

@@ -79,15 +79,13 @@ class Bidirectional(Layer):
         forward, backward = self.forward_layer, self.backward_layer
         if forward.go_backwards == backward.go_backwards:
             raise ValueError(
-                "Forward layer and backward layer should have different `go_backwards` value. Received: "
-                f"forward_layer.go_backwards={forward.go_backwards}, backward_layer.go_backwards={backward.go_backwards}"
+                f"Forward and backward layer need different `go_backwards`, got {forward.go_backwards} and {backward.go_backwards}"
             )
         for name in ("stateful", "return_sequences", "return_state"):
             ahead, back = getattr(forward, name), getattr(backward, name)
             if ahead != back:
                 raise ValueError(
-                    f'Forward layer and backward layer are expected to have the same value for attribute "{name}", got '
-                    f'"{ahead}" for forward layer and "{back}" for backward layer'
+                    f'"{name}" must be the same for both layers, but is "{ahead}" for the forward and "{back}" for the backward layer'
                 )
 
     def build(self, sequences_shape, initial_state_shape=None):
@@ -166,9 +164,7 @@ class TimeDistributed(Wrapper):
 
     def build(self, input_shape):
         if not isinstance(input_shape, (tuple, list)) or len(input_shape) < 3:
-            raise ValueError(
-                f"`TimeDistributed` Layer should be passed an `input_shape` with at least 3 dimensions, received: {input_shape}"
-            )
+            raise ValueError(f"`TimeDistributed` takes inputs with at least 3 dimensions, got shape {input_shape}")
         super().build((input_shape[0], *input_shape[2:]))
 
     def call(self, inputs, training=None, mask=None):
@@ -210,6 +206,6 @@ def _check_mask(mask_shape, input_shape):
     pairs = zip(mask_shape[:2], input_shape[:2], strict=False)
     if len(mask_shape) < 2 or any(None not in pair and pair[0] != pair[1] for pair in pairs):
         raise ValueError(
-            f"The `mask` passed to the `TimeDistributed` layer has a shape {tuple(mask_shape)} that is incompatible with the "
-            f"input shape {tuple(input_shape)}: its first two dimensions must be the batch size and the steps."
+            f"The `mask` passed to the `TimeDistributed` layer has a shape {tuple(mask_shape)}, incompatible with the input "
+            f"shape {tuple(input_shape)}: its first two dimensions must be the batch size and the steps."
         )

@@ -35,9 +35,7 @@ class Loss(Saveable):
         self.name = self.name or auto_name(type(self).__name__)
         self.dtype = compute_dtype(self.dtype)
         if self.reduction not in REDUCTIONS:
-            raise ValueError(
-                f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}. Received: reduction={self.reduction!r}"
-            )
+            raise ValueError(f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}, not {self.reduction!r}")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The loss of a batch, reduced; a mask on ``y_pred`` takes examples out of it."""

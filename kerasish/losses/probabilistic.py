@@ -11,7 +11,7 @@ _HINT = " Labels that are class numbers need the `sparse_` version of this loss.
 
 def _check_axis(axis):
     if isinstance(axis, bool):
-        raise ValueError(f"`axis` must be of type `int`. Received: axis={axis} of type {type(axis)}")
+        raise ValueError(f"`axis` must be of type `int`, not {axis} ({type(axis)})")
 
 
 def _one_hot_pair(name, y_true, y_pred, label_smoothing, axis):

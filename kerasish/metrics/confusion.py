@@ -78,8 +78,8 @@ class ConfusionMetric(Metric):
         if self.class_id is not None:
             if y_pred.ndim < 2 or not -y_pred.shape[-1] <= self.class_id < y_pred.shape[-1]:
                 raise ValueError(
-                    "When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), "
-                    f"found shape: {y_pred.shape}, class_id={self.class_id}"
+                    "When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), found shape: "
+                    f"{y_pred.shape}, class_id={self.class_id}"
                 )
             y_true, y_pred = (y[..., self.class_id, None] for y in (y_true, y_pred))
         y_true = ops.cast(ops.cast(y_true, "bool"), dtype)

@@ -29,10 +29,7 @@ class FBetaScore(Metric):
 
     def check(self):
         if self.average not in (None, "micro", "macro", "weighted"):
-            raise ValueError(
-                "Invalid `average` argument value. Expected one of: {None, 'micro', 'macro', 'weighted'}. "
-                f"Received: average={self.average}"
-            )
+            raise ValueError(f"Invalid `average`. Expected one of: None, 'micro', 'macro', 'weighted', got {self.average}")
         checks = {"beta": (math.inf, "be > 0")} | ({} if self.threshold is None else {"threshold": (1.0, "verify 0 < threshold <= 1")})
         for name, (largest, rule) in checks.items():
             value = getattr(self, name)
@@ -47,8 +44,7 @@ class FBetaScore(Metric):
         if len(y_pred_shape) != 2 or len(y_true_shape) != 2 or y_pred_shape[-1] is None:
             known = ", with output_dim fully defined (not None)" if None in (y_true_shape[-1:] + y_pred_shape[-1:]) else ""
             raise ValueError(
-                f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim){known}. "
-                f"Received input shapes: y_pred.shape={y_pred_shape} and y_true.shape={y_true_shape}."
+                f"{type(self).__name__} expects 2D inputs with shape (batch, outputs){known}, got {y_pred_shape} and {y_true_shape}."
             )
         shape = () if self.average == "micro" else y_pred_shape[1:]
         for name in ("true_positives", "false_positives", "false_negatives", "intermediate_weights"):

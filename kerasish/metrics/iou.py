@@ -32,7 +32,7 @@ class IoU(Metric):
         self.dtype = self.dtype or "int"
         self.target_class_ids = list(self.target_class_ids)
         if max(self.target_class_ids) >= self.num_classes:
-            raise ValueError(f"Target class id {max(self.target_class_ids)} is out of range, which is [0, {self.num_classes}).")
+            raise ValueError(f"`target_class_ids` hold {max(self.target_class_ids)}, out of range [0, {self.num_classes}).")
         super().check()
 
     def add_state(self):

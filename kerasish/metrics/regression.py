@@ -129,12 +129,9 @@ class R2Score(Metric):
     def check(self):
         allowed = (None, "uniform_average", "variance_weighted_average")
         if self.class_aggregation not in allowed:
-            raise ValueError(
-                f"Invalid value for argument `class_aggregation`. Expected one of {allowed}. "
-                f"Received: class_aggregation={self.class_aggregation}"
-            )
+            raise ValueError(f"Invalid value for argument `class_aggregation`. Expected one of {allowed}, got {self.class_aggregation}")
         if self.num_regressors < 0:
-            raise ValueError(f"Invalid value for argument `num_regressors`. Expected a value >= 0. Received: {self.num_regressors}")
+            raise ValueError(f"Invalid value for argument `num_regressors`. It is at least 0, got {self.num_regressors}")
         super().check()
 
     def add_state(self):
@@ -142,7 +139,7 @@ class R2Score(Metric):
 
     def _build(self, shape):
         if len(shape) != 2 or shape[-1] is None:
-            raise ValueError(f"R2Score expects 2D inputs with shape (batch_size, output_dim). Received: y_pred.shape={shape}")
+            raise ValueError(f"R2Score expects 2D inputs with shape (batch, output_dim), got {shape}")
         for attribute, name in (("squared_sum",) * 2, ("sum",) * 2, ("total_mse", "residual"), ("count",) * 2):
             setattr(self, attribute, self.add_variable(shape[1:], "zeros", name=name))
         self.built = True

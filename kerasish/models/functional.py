@@ -37,9 +37,8 @@ class Functional(Function, Model):
             for key, x in inputs.items():
                 if isinstance(x, KerasTensor) and key != x.name:
                     warnings.warn(
-                        "When providing `inputs` as a dict, all keys in the dict must match the names of the corresponding "
-                        f"tensors. Received key '{key}' mapping to value {x} which has name '{x.name}'. Change the tensor name "
-                        f"to '{key}' (via `Input(..., name='{key}')`)",
+                        f"In a dict of `inputs` keys and names of tensors must match, but '{key}' maps to {x} of name "
+                        f"'{x.name}'. Make it `Input(..., name='{key}')`.",
                         stacklevel=3,
                     )
         trainable = kwargs.pop("trainable", None)
@@ -70,7 +69,7 @@ class Functional(Function, Model):
 
     @layers.setter
     def layers(self, _):
-        raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+        raise AttributeError("`Model.layers` attribute is reserved: store it under a name of your own.")
 
     @property
     def input(self):
@@ -135,8 +134,8 @@ class Functional(Function, Model):
             wanted = tree.map_structure(lambda x: x.name, self._inputs_struct)
             given = tree.map_structure(lambda x: "None" if x is None else f"Tensor(shape={x.shape})", inputs)
             message = (
-                f"The structure of `inputs` doesn't match the expected structure of model '{self.name}'.\nExpected: {wanted}\n"
-                f"Received: inputs={given}"
+                f"The structure of `inputs` doesn't match the expected structure of '{self.name}'.\nExpected: "
+                f"{wanted}\nReceived: inputs={given}"
             )
             if must_match or len(tree.flatten(inputs)) != len(self._inputs):
                 raise ValueError(message) from None
@@ -147,7 +146,7 @@ class Functional(Function, Model):
         if x is None:
             source = spec._keras_history.operation
             if isinstance(source, InputLayer) and not source.optional:
-                raise ValueError(f"The input '{spec.name}' is not optional, but None was passed. Please provide a valid tensor.")
+                raise ValueError(f"The input '{spec.name}' is not optional, but got None.")
             return None
         y = ops.convert_to_tensor(x, dtype=spec.dtype)
         if y is not x and getattr(x, "_keras_mask", None) is not None:
@@ -343,10 +342,7 @@ def _replay_calls(made, todo):
                 progress = True
         if not progress:
             stuck = [name for name, nodes in todo.items() if nodes]
-            raise ValueError(
-                "Invalid Functional model configuration. The graph of the Functional model either has loops or disconnected "
-                f"nodes. The calls of these layers could not be resolved: {stuck}"
-            )
+            raise ValueError(f"The config of a Functional model has loops, or needs layers that are not there. What is left over: {stuck}")
 
 
 def _output_of(place, made):

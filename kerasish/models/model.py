@@ -63,7 +63,7 @@ class Model(Trainer, Layer):
 
     @layers.setter
     def layers(self, _):
-        raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+        raise AttributeError("`Model.layers` attribute is reserved: store it under a name of your own.")
 
     def get_layer(self, name=None, index=None):
         """The layer of that name, or the one at that index."""
@@ -72,7 +72,7 @@ class Model(Trainer, Layer):
                              f"Received: index={index}, name={name}.")  # fmt: skip
         if index is not None:
             if len(self.layers) <= index:
-                raise ValueError(f"Was asked to retrieve layer at index {index} but model only has {len(self.layers)} layers.")
+                raise ValueError(f"There is no layer at index {index}: the model has {len(self.layers)}.")
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
@@ -106,9 +106,8 @@ class Model(Trainer, Layer):
             done = True
         if not done:
             warnings.warn(
-                f"Model '{self.name}' had a build config, but the model cannot be built automatically in "
-                "`build_from_config(config)`. Implement `build_from_config(self, config)`, and `get_build_config(self)` where "
-                "the shapes are not enough.",
+                f"Model '{self.name}' has a build config that `build_from_config(config)` could not use. Implement that method, "
+                "and `get_build_config(self)` where the shapes are not enough.",
                 stacklevel=2,
             )
 
@@ -160,9 +159,8 @@ class Model(Trainer, Layer):
             return cls(**config)
         except TypeError as error:
             raise TypeError(
-                "Unable to revive model from config. When overriding the `get_config()` method, make sure that the returned "
-                f"config contains all items used as arguments in the constructor to {cls}. Received config={brief(config)}\n\n"
-                f"Error encountered during deserialization: {error}"
+                f"{cls} could not be made from its config. An own `get_config()` has to give every argument of the constructor. "
+                f"Config: {brief(config)}\n\nThe error was: {error}"
             ) from error
 
     def get_state_tree(self, value_format="backend_tensor"):
@@ -231,7 +229,7 @@ def _nested(variables, value_format):
         for group in groups:
             at = at.setdefault(group, {})
         if last in at:
-            raise ValueError(f"The following variable path is found twice in the model: '{v.path}'. Give unique names to your layers.")
+            raise ValueError(f"The following variable path is found twice in the model: '{v.path}'. Layers need unique names.")
         at[last] = values[value_format](v)
     return nested
 

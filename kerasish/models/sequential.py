@@ -45,18 +45,15 @@ class Sequential(Model):
         if history is not None and isinstance(history.operation, InputLayer):
             layer = history.operation
         if not isinstance(layer, Layer):
-            raise ValueError(
-                f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type {type(layer)})"
-            )
+            raise ValueError(f"Only instances of `keras.Layer` make up a Sequential model, got {layer} ({type(layer)})")
         if any(layer.name == other.name and layer is not other for other in self._stack):
             raise ValueError(
-                f"All layers added to a Sequential model should have unique names. Name '{layer.name}' is already the name of a "
-                "layer in this model. Update the `name` argument to pass a unique name."
+                f"Layers of a Sequential model should have unique names, but there is a '{layer.name}' already. Set another `name`."
             )
         if isinstance(layer, InputLayer) and self._stack and isinstance(self._stack[0], InputLayer):
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape {self._stack[0].batch_shape}. "
-                "You cannot add a different Input layer to it."
+                f"Sequential model '{self.name}' has already been configured: its input shape is {self._stack[0].batch_shape}. A "
+                "second Input cannot be added."
             )
         self._stack.append(layer)
         self._tracker.track(layer)
@@ -87,7 +84,7 @@ class Sequential(Model):
     def build(self, input_shape=None):
         """Make all variables for inputs of this shape (batch size first)."""
         if not self._stack:
-            raise ValueError(f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`.")
+            raise ValueError(f"Sequential model {self.name} has no layers to build. Call `model.add(layer)`.")
         try:
             input_shape = standardize_shape(input_shape)
         except (ValueError, TypeError):
@@ -97,8 +94,8 @@ class Sequential(Model):
             self._tracker.track(self._stack[0])
         elif self._stack[0].batch_shape != input_shape:
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape {self._stack[0].batch_shape}. "
-                f"You cannot build it with input_shape {input_shape}"
+                f"Sequential model '{self.name}' has already been configured: its input shape is {self._stack[0].batch_shape}, "
+                f"so it cannot be built with {input_shape}"
             )
         inputs = x = self._stack[0].output
         for layer in self._stack[1:]:
@@ -135,7 +132,7 @@ class Sequential(Model):
 
     @layers.setter
     def layers(self, _):
-        raise AttributeError("`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`.")
+        raise AttributeError("`Sequential.layers` is not to be set. Use `add()` and `pop()`.")
 
     def _of_graph(self, what):
         if self._functional is None:
@@ -170,8 +167,7 @@ class Sequential(Model):
     def from_config(cls, config, custom_objects=None):
         if "name" not in config or "layers" not in config:
             raise ValueError(
-                "A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys. "
-                f"Received: config={brief(config)}"
+                f"A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys, got {brief(config)}"
             )
         if not isinstance(config["layers"], (list, tuple)):
             raise ValueError(f"A Sequential model's config must have a list of layers. Received: layers={brief(config['layers'])}")
@@ -199,6 +195,6 @@ def _check_call(layer, error):
     required = [p.name for p in positional if p.default is p.empty]
     if not positional or len(required) > 1:
         raise ValueError(
-            "Layers added to a Sequential model can only have a single required positional argument, the input tensor. Layer "
-            f"{type(layer).__name__} has these: {required}"
+            f"The layers of a Sequential can only have a single required positional argument. {type(layer).__name__} has these: "
+            f"{required}"
         ) from error

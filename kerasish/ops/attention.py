@@ -196,10 +196,7 @@ def dot_product_attention(
         raise ValueError("Flash attention is not supported by this backend. Set flash_attention=None or False.")
     query, key, value = as_tensor(query), as_tensor(key), as_tensor(value)
     if not len(query.shape) == len(key.shape) == len(value.shape) == 4:
-        raise ValueError(
-            "`dot_product_attention` only supports 4D inputs. "
-            f"Received: query.shape={query.shape}, key.shape={key.shape}, value.shape={value.shape}."
-        )
+        raise ValueError(f"`dot_product_attention` takes 4D inputs, got {query.shape}, {key.shape} and {value.shape}.")
     dtype = result_type(query.dtype, key.dtype, value.dtype)
     wide = result_type(dtype, "float32")
     heads = query.shape[2]

@@ -44,7 +44,7 @@ def _chosen(what, number, outcomes):
         except (ValueError, TypeError):
             same = False
         if not same:
-            raise ValueError(f"{what} should return outputs of the same kind (struct, dtype and shape). Got {outcomes[0]} and {other}.")
+            raise ValueError(f"{what} should give outputs of the same kind: structure, dtype and shape. Got {outcomes[0]} and {other}.")
     chosen = outcomes[-1]
     for i, outcome in builtins.reversed(list(enumerate(outcomes[:-1]))):
         chosen = tree.map_structure(lambda a, b, i=i: a if a is None else choose(number <= i, a, b), outcome, chosen)
@@ -220,9 +220,9 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     (6, [0, 2, 9])
     """
     if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
-        raise ValueError(f"`unroll` must be an positive integer or boolean. Received: unroll={unroll}")
+        raise ValueError(f"`unroll` must be an positive integer or boolean. Got {unroll}")
     if xs is None and length is None:
-        raise ValueError("Got no `xs` to scan over and `length` not provided.")
+        raise ValueError("Got no `xs` to scan over and no `length`.")
     carry, xs = as_tensors(init), as_tensors(xs)
     n = _length(xs, length)
     if not n:
@@ -404,7 +404,7 @@ def vectorize(pyfunc, *, excluded=None, signature=None):
     [3, 4, 5]
     """
     if not callable(pyfunc):
-        raise ValueError(f"Expected argument `pyfunc` to be a callable. Received: pyfunc={pyfunc}")
+        raise ValueError(f"`pyfunc` is not callable: {pyfunc}")
     core, results = _signature(signature) if signature is not None else (None, None)
     excluded = set(excluded or ())
 

@@ -317,8 +317,8 @@ def _conv_shape(inputs, kernel, strides, padding, data_format, dilation_rate):
     *size, each_in, filters = kernel
     if channels is not None and (channels % each_in or filters % (channels // each_in)):
         raise ValueError(
-            "The number of input channels must match the kernel's, or be a multiple of it (groups, into which the filters are "
-            f"cut too). Received: inputs={inputs} with {channels} channels ({data_format}), kernel={kernel}"
+            f"The inputs' {channels} input channels must match the kernel's, or be a multiple (groups, into which the filters "
+            f"are cut too). Got inputs={inputs} ({data_format}), kernel={kernel}"
         )
     strides, dilation = _settings(len(spatial), strides, dilation_rate)
     return join_layout(batch, window_counts(spatial, size, strides, padding, dilation), filters, data_format)
@@ -389,10 +389,7 @@ def _conv_kernel(xp, inputs, g, shape, strides, padding, data_format, dilation_r
 def _check_channels(inputs, kernel_channels, data_format):
     channels = split_layout(inputs.shape, data_format)[2]
     if channels is not None and kernel_channels is not None and channels != kernel_channels:
-        raise ValueError(
-            "The number of input channels must match the kernel's input channels. "
-            f"Received: input channels={channels}, kernel input channels={kernel_channels}, data_format={data_format!r}"
-        )
+        raise ValueError(f"The input channels must match the kernel's: {channels} and {kernel_channels}, data_format={data_format!r}")
 
 
 @nn_composite
@@ -432,7 +429,7 @@ def _transposed_axis(n, k, s, d, padding, output_padding):
         left = min(borders - borders // 2, span - 1)
         before, after = span - 1 - left, span - 1 - (borders - left)
     else:
-        raise ValueError(f"The `padding` argument must be one of 'valid', 'same'. Received: padding={padding}")
+        raise ValueError(f"`padding` is one of 'valid', 'same', not {padding}")
     size = None if n is None or k is None else (n - 1) * s + span - before - after
     return size, (before, after)
 

@@ -74,10 +74,7 @@ def compatible(shape, other):
 
 def _check_shapes(target, output):
     if not compatible(target.shape, output.shape):
-        raise ValueError(
-            "Arguments `target` and `output` must have the same shape. "
-            f"Received: target.shape={target.shape}, output.shape={output.shape}"
-        )
+        raise ValueError(f"`target` and `output` must have the same shape, got {target.shape} and {output.shape}")
 
 
 def _without(shape, axis):
@@ -144,7 +141,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     target, output = as_tensor(target), as_tensor(output)
     _check_shapes(target, output)
     if not target.shape:
-        raise ValueError(f"Arguments `target` and `output` must be at least rank 1. Received: target.shape={target.shape}")
+        raise ValueError(f"`target` and `output` need rank 1 or more, got shape {target.shape}")
     if from_logits:
         return _softmax_crossentropy(target, output, axis)
     output = output / sum(output, axis, keepdims=True)
@@ -244,7 +241,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """
     target, output = as_tensor(target), as_tensor(output)
     if not output.shape:
-        raise ValueError(f"Argument `output` must be at least rank 1. Received: output.shape={output.shape}")
+        raise ValueError(f"`output` needs rank 1 or more, got shape {output.shape}")
     if target.ndim == output.ndim and target.shape[-1] == 1:
         target = squeeze(target, -1)
     if not compatible(target.shape, _without(output.shape, axis)):

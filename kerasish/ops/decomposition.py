@@ -34,7 +34,7 @@ def _matrix(shape, **attrs):
 def _square(shape, **attrs):
     *_, m, n = _matrix(shape)
     if None not in (m, n) and m != n:
-        raise ValueError(f"Expected a square matrix. Received non-square input with shape {tuple(shape)}.")
+        raise ValueError(f"Not a square matrix: shape {tuple(shape)}.")
     return tuple(shape)
 
 
@@ -389,11 +389,11 @@ def lstsq(a, b, rcond=None):
     """
     a, b = as_tensor(a), as_tensor(b)
     if a.ndim != 2:
-        raise ValueError(f"Expected a to have rank 2. Received: a.shape={a.shape}")
+        raise ValueError(f"`a` must be of rank 2, got shape {a.shape}")
     if b.ndim not in (1, 2):
-        raise ValueError(f"Expected b to have rank 1 or 2. Received: b.shape={b.shape}")
+        raise ValueError(f"`b` must be of rank 1 or 2, got shape {b.shape}")
     if None not in (a.shape[0], b.shape[0]) and a.shape[0] != b.shape[0]:
-        raise ValueError(f"Expected b.shape[0] to be equal to a.shape[0]. Received: a.shape={a.shape}, b.shape={b.shape}")
+        raise ValueError(f"`a` and `b` need the same number of rows, got shapes {a.shape} and {b.shape}")
     if rcond is not None and rcond < 0:
         return matmul(_pinv(a, default=1.0 / builtins.max(n or 1 for n in a.shape)), b)
     return matmul(_pinv(a, rcond=rcond, default=1.0), b)
@@ -402,7 +402,7 @@ def lstsq(a, b, rcond=None):
 # ---- QR
 def _qr_shapes(shape, mode):
     if mode not in ("reduced", "complete"):
-        raise ValueError(f"`mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: mode={mode}")
+        raise ValueError(f"`mode` {mode} is not supported. Expected one of {{'reduced', 'complete'}}.")
     *lead, m, n = _matrix(shape)
     k = _smaller(m, n) if mode == "reduced" else m
     return [(*lead, m, k), (*lead, k, n)]

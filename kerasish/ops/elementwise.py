@@ -416,7 +416,7 @@ def ldexp(xp, x1, x2):
 
 def _ldexp_dtypes(dtypes):
     if "int" not in dtypes[1]:
-        raise TypeError(f"ldexp exponent must be an integer type. Received: x2 dtype={dtypes[1]}")
+        raise TypeError(f"ldexp's exponent must be an integer type, not {dtypes[1]}")
     _, dtype = floating(dtypes[:1], {})
     return (dtype, "int32"), dtype
 
@@ -1051,6 +1051,14 @@ def conjugate(xp, x):
 conj = conjugate
 
 
+@op(same, [None], floating)
+def _half_turns(xp, x):
+    """pi where the sign bit is set, else 0; NaN stays."""
+    y = xp.signbit(x).astype(x.dtype)
+    y *= math.pi
+    return xp.maximum(xp.minimum(x, y), y)  # y, or NaN: quicker than a choice
+
+
 @composite
 def angle(x):
     """Angle of a complex number in radians: 0 or pi for a real one (``keras.ops.angle``).
@@ -1059,7 +1067,9 @@ def angle(x):
     1.570...
     """
     x = as_tensor(x)
-    return arctan2(imag(x), real(x))
+    if "complex" in x.dtype:
+        return arctan2(imag(x), real(x))
+    return _half_turns(x)
 
 
 # ---- special functions

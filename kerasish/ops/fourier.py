@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from kerasish.backend.autodiff.dtypes import floating, is_float, keep
+from kerasish.backend.autodiff.dtypes import floating, is_float, keep, magnitude
 from kerasish.backend.autodiff.op import as_tensor, composite, op
 from kerasish.backend.autodiff.shapes import broadcast
 from kerasish.ops.creation import ones_like
@@ -43,6 +43,17 @@ def _joined(xp, re, im):
     return _complex_of(xp, re, im)
 
 
+@op(lambda x: x[:-1], [lambda g, y, x: stack([real(g), -imag(g)], -1)], _complex, views=True, module="ops.math")
+def _from_pairs(xp, x):
+    wide = x if x.dtype.itemsize > 2 else x.astype(xp.float32)
+    return xp.ascontiguousarray(wide).view(xp.complex128 if wide.dtype == xp.float64 else xp.complex64)[..., 0]
+
+
+@op(lambda x: (*x, 2), [lambda g, y, x: _joined(g[..., 0], -g[..., 1])], magnitude, views=True, module="ops.math")
+def _to_pairs(xp, x):
+    return xp.ascontiguousarray(x).view(xp.float64 if x.dtype == xp.complex128 else xp.float32).reshape((*x.shape, 2))
+
+
 @composite(module="ops.math")
 def view_as_complex(x):
     """Complex numbers from pairs along the last axis: real and imaginary part (``keras.ops.view_as_complex``).
@@ -52,8 +63,8 @@ def view_as_complex(x):
     """
     x = as_tensor(x)
     if x.ndim < 1 or x.shape[-1] not in (2, None):
-        raise ValueError(f"Last dimension of input must be size 2 (real and imaginary). Received shape: {x.shape}")
-    return _joined(x[..., 0], x[..., 1])
+        raise ValueError(f"Last dimension of input must be size 2, for the two parts. Got shape {x.shape}")
+    return _from_pairs(x)
 
 
 @composite(module="ops.math")
@@ -64,19 +75,16 @@ def view_as_real(x):
     [[1.0, 2.0]]
     """
     x = as_tensor(x)
-    return stack([real(x), imag(x)], -1)
+    return _to_pairs(x) if "complex" in x.dtype else stack([real(x), imag(x)], -1)
 
 
 def _pair(x, rank=1):
     """The two parts, checked."""
     if not isinstance(x, (tuple, list)) or len(x) != 2:
-        raise ValueError(f"Input `x` should be a tuple of two tensors - real and imaginary. Received: x={x}")
+        raise ValueError(f"Input `x` should be a tuple of two tensors: the real, then the imaginary part. Got {x}")
     re, im = as_tensor(x[0]), as_tensor(x[1])
     if re.ndim != im.ndim or any(None not in (m, n) and m != n for m, n in zip(re.shape, im.shape, strict=True)):
-        raise ValueError(
-            "Input `x` should be a tuple of two tensors - real and imaginary - of the same shape. "
-            f"Received: x[0].shape = {re.shape}, x[1].shape = {im.shape}"
-        )
+        raise ValueError(f"Input `x` should be a tuple of two tensors of the same shape, got {re.shape} and {im.shape}")
     if not is_float(re.dtype) or not is_float(im.dtype):
         raise ValueError(f"Both parts of input `x` must be of a floating dtype. Received: {re.dtype} and {im.dtype}")
     if re.ndim < rank:
@@ -281,19 +289,16 @@ def _named_window(name, n):
 def _window(window, sequence_length, fft_length, dtype):
     """The window in the middle of ``fft_length``, None for none."""
     if fft_length < sequence_length:
-        raise ValueError(
-            "`fft_length` must equal or larger than `sequence_length`. "
-            f"Received: sequence_length={sequence_length}, fft_length={fft_length}"
-        )
+        raise ValueError(f"`fft_length` must equal or exceed `sequence_length`: {fft_length} < {sequence_length}")
     if window is None:
         return None
     if isinstance(window, str):
         if window not in ("hann", "hamming"):
-            raise ValueError(f"If a string is passed to `window`, it must be one of 'hann', 'hamming'. Received: window={window}")
+            raise ValueError(f"If a string is passed to `window`, it is 'hann' or 'hamming', not {window}")
         window = _named_window(window, sequence_length)
     window = as_tensor(window, dtype)
     if window.shape != (sequence_length,):
-        raise ValueError(f"The shape of `window` must be equal to [sequence_length]. Received: window shape={window.shape}")
+        raise ValueError(f"The shape of `window` must be equal to [{sequence_length}], not {window.shape}")
     before = (fft_length - sequence_length) // 2
     return pad(window, [(before, fft_length - sequence_length - before)])
 
@@ -316,7 +321,7 @@ def stft(x, sequence_length, sequence_stride, fft_length, window="hann", center=
     _check_stride(sequence_stride)
     x = as_tensor(x)
     if x.dtype not in ("float32", "float64"):
-        raise TypeError(f"Invalid input type. Expected `float32` or `float64`. Received: input type={x.dtype}")
+        raise TypeError(f"Invalid input type {x.dtype}: use `float32` or `float64`.")
     window = _window(window, sequence_length, fft_length, x.dtype)
     if center:
         x = pad(x, [(0, 0)] * (x.ndim - 1) + [(fft_length // 2, fft_length // 2)], "reflect")

@@ -43,10 +43,7 @@ def _as_images(images, name="images"):
     """One image or a batch as a tensor; ValueError for another rank."""
     images = as_tensor(images)
     if images.ndim not in (3, 4):
-        raise ValueError(
-            f"Invalid {name} rank: expected rank 3 (single image) or rank 4 (batch of images). "
-            f"Received input with shape: {name}.shape={images.shape}"
-        )
+        raise ValueError(f"{name} must have rank 3, or rank 4 (a batch), got shape {images.shape}")
     return images
 
 
@@ -95,7 +92,7 @@ def rgb_to_grayscale(images, data_format=None):
     """
     images, channels = _as_images(images), _axes(data_format)[2]
     if images.shape[channels] not in (1, 3, None):
-        raise ValueError(f"Invalid channel size: expected 3 (RGB) or 1 (Grayscale). Received input with shape: images.shape={images.shape}")
+        raise ValueError(f"Images need 3 channels (RGB) or 1 (gray), got shape {images.shape}")
     if images.shape[channels] == 1:
         return images
     dtype = _single(images.dtype)
@@ -110,7 +107,7 @@ def _planes(images, data_format):
     """The three channels of float images, each without its axis."""
     images, channels = _as_images(images), _axes(data_format)[2]
     if not is_float(images.dtype):
-        raise ValueError(f"Invalid images dtype: expected float dtype. Received: images.dtype={images.dtype}")
+        raise ValueError(f"Invalid images dtype: expected float dtype. Got {images.dtype}")
     if images.shape[channels] not in (3, None):
         raise ValueError(f"Input images must have 3 channels, but received images with {images.shape[channels]} channels.")
     places = (slice(None),) * (-1 - channels)
@@ -284,9 +281,9 @@ def resize(
     """
     size = tuple(size)
     if len(size) != 2:
-        raise ValueError(f"Expected `size` to be a tuple of 2 integers. Received: size={size}")
+        raise ValueError(f"`size` has to be 2 integers, got {size}")
     if min(size) <= 0:
-        raise ValueError(f"`size` must have positive height and width. Received: size={size}")
+        raise ValueError(f"`size` must have positive height and width. Got {size}")
     images = _as_images(images)
     if pad_to_aspect_ratio and crop_to_aspect_ratio:
         raise ValueError("Only one of `pad_to_aspect_ratio` & `crop_to_aspect_ratio` can be `True`.")
@@ -412,11 +409,11 @@ def map_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value
     inputs, coordinates = as_tensor(inputs), as_tensor(coordinates)
     if coordinates.ndim and coordinates.shape[0] not in (inputs.ndim, None):
         raise ValueError(
-            "First dim of `coordinates` must be the same as the rank of `inputs`. "
-            f"Received inputs with shape: {inputs.shape} and coordinate leading dim of {coordinates.shape[0]}"
+            f"`coordinates` has {coordinates.shape[0]} rows. This must be the same as the rank of `inputs`, whose shape is "
+            f"{inputs.shape}"
         )
     if coordinates.ndim < 2:
-        raise ValueError(f"Invalid coordinates rank: expected at least rank 2. Received input with shape: {coordinates.shape}")
+        raise ValueError(f"Invalid coordinates rank: expected at least rank 2, got shape {coordinates.shape}")
     _check_in("fill_mode", fill_mode, _INDEX_FIXES)
     _check_in("order", order, (0, 1))
     if None in inputs.shape:
@@ -453,8 +450,7 @@ def affine_transform(images, transform, interpolation="bilinear", fill_mode="con
     _check_in("fill_mode", fill_mode, _INDEX_FIXES)
     if transform.ndim not in (1, 2) or transform.shape[-1] not in (8, None):
         raise ValueError(
-            "Invalid transform rank: expected rank 1 (single transform) or rank 2 (batch of transforms), with 8 numbers each. "
-            f"Received input with shape: transform.shape={transform.shape}"
+            f"Invalid transform rank: expected rank 1 or rank 2 (one per image), with 8 numbers each. Got shape {transform.shape}"
         )
     if None in images.shape:
         return _unknown(images.shape, images.dtype)
@@ -499,12 +495,10 @@ def perspective_transform(images, start_points, end_points, interpolation="bilin
     points = {"start_points": as_tensor(start_points), "end_points": as_tensor(end_points)}
     for name, p in points.items():
         if p.ndim not in (2, 3) or p.shape[-2:] != (4, 2):
-            raise ValueError(f"Invalid {name} shape: expected (4,2) for a single image or (N,4,2) for a batch. Received shape: {p.shape}")
+            raise ValueError(f"{name} has four points: shape (4, 2), or (N, 4, 2) if many. Received shape: {p.shape}")
     start, end = points.values()
     if start.shape != end.shape:
-        raise ValueError(
-            f"start_points and end_points must have the same shape. Received start_points.shape={start.shape}, end_points.shape={end.shape}"
-        )
+        raise ValueError(f"start_points and end_points must have the same shape, got {start.shape} and {end.shape}")
     if None in images.shape:
         return _unknown(images.shape, images.dtype)
     batch, undo = _batch(images, data_format)
@@ -559,7 +553,7 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
     """
     images = _as_images(images)
     if not is_float(images.dtype):
-        raise ValueError(f"Invalid images dtype: expected float dtype. Received: images.dtype={images.dtype}")
+        raise ValueError(f"Invalid images dtype: expected float dtype. Got {images.dtype}")
     if None in _spatial(images.shape, data_format):
         return _unknown(images.shape, images.dtype)
     dtype = _single(images.dtype)
@@ -608,7 +602,7 @@ def sobel_edges(images, data_format=None):
     """
     images = as_tensor(images)
     if images.ndim != 4:
-        raise ValueError(f"Invalid images rank: expected rank 4 (batch of images). Received: images.shape={images.shape}")
+        raise ValueError(f"Invalid images rank: expected rank 4, a batch. Got shape {images.shape}")
     if images.dtype == "bool" or "uint" in images.dtype:
         raise ValueError(f"Edges need a dtype with negative numbers. Received: images.dtype={images.dtype}")
     if None in _spatial(images.shape, data_format):
@@ -779,11 +773,11 @@ def extract_patches(images, size, strides=None, dilation_rate=1, padding="valid"
     [[[1, 2, 3, 4]]]
     """
     if not isinstance(size, (int, np.integer, tuple, list)):
-        raise TypeError(f"Invalid `size` argument. Expected an int or a tuple. Received: size={size} of type {type(size).__name__}")
+        raise TypeError(f"Invalid `size`. Expected an int or a tuple, got {size} ({type(size).__name__})")
     size = per_axis(size, 2, "size") if isinstance(size, (int, np.integer)) else tuple(size)
     rank = len(size)
     if rank not in (2, 3):
-        raise ValueError(f"Invalid `size` argument. Expected a tuple of length 2 or 3. Received: size={size} with length {rank}")
+        raise ValueError(f"Invalid `size`. Expected a tuple of length 2 or 3, got {size} of length {rank}")
     images = as_tensor(images)
     if images.ndim not in (rank + 1, rank + 2):
         raise ValueError(f"Patches of {rank} axes need rank {rank + 1}, or {rank + 2} for a batch. Received shape {images.shape}")
@@ -809,5 +803,5 @@ def extract_patches_3d(volumes, size, strides=None, dilation_rate=1, padding="va
     """
     size = (size,) * 3 if isinstance(size, (int, np.integer)) else size
     if not isinstance(size, (tuple, list)) or len(size) != 3:
-        raise TypeError(f"Invalid `size` argument. Expected an int or a tuple of length 3. Received: size={size}")
+        raise TypeError(f"Invalid `size`. Expected an int or a tuple with length 3, got {size}")
     return extract_patches(volumes, size, strides, dilation_rate, padding, data_format)

@@ -276,7 +276,7 @@ def where(condition, x1=None, x2=None):
     [1.0, 0.0]
     """
     if (x1 is None) != (x2 is None):
-        raise ValueError("`x1` and `x2` either both should be `None` or both should have non-None value.")
+        raise ValueError("`x1` and `x2` either both should be `None`, else both set.")
     return nonzero(condition) if x1 is None else choose(condition, x1, x2)
 
 
@@ -504,7 +504,7 @@ def histogram(x, bins=10, range=None):
     if not isinstance(bins, int):
         raise TypeError(f"`bins` must be an int. Received: bins={bins}")
     if bins < 0:
-        raise ValueError(f"`bins` should be a non-negative integer. Received: bins={bins}")
+        raise ValueError(f"Argument `bins` should be a non-negative integer, got {bins}")
     if range and (not isinstance(range, tuple) or len(range) != 2 or range[1] < range[0]):
         raise ValueError(f"`range` must be a tuple (low, high). Received: range={range}")
     x = as_tensor(x)
@@ -572,11 +572,14 @@ def _unravel_index(xp, indices, sizes):
     total = math.prod(sizes)
     if indices.size and not (int(indices.min()) >= -total and int(indices.max()) < total):
         raise ValueError(f"unravel_index: an index is out of bounds for a tensor of shape {sizes}.")
+    if indices.size and int(indices.min()) < 0:
+        indices = xp.where(indices < 0, indices + total, indices)
     out = []
-    for i, n in enumerate(sizes):
-        rest = math.prod(sizes[i + 1 :])
-        out.append(indices % total // rest % n)
-    return tuple(out)
+    for n in sizes[:0:-1]:
+        rows = indices // n  # NumPy's remainder takes many times as long as its quotient
+        out.append(indices - rows * n)
+        indices = rows
+    return (indices, *out[::-1]) if sizes else ()
 
 
 @composite(inputs=["indices"])
@@ -927,7 +930,7 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     """
     x = as_tensor(x)
     if constant_values is not None and mode != "constant":
-        raise ValueError(f"Argument `constant_values` can only be provided when `mode == 'constant'`. Received: mode={mode}")
+        raise ValueError(f"Argument `constant_values` can only be provided when `mode == 'constant'`, not {mode}")
     try:
         widths = tuple(map(tuple, np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (x.ndim, 2)).tolist()))
     except ValueError:

@@ -120,7 +120,7 @@ def _scale_and_shift(xp, x, a, b, out=None):
 
 def _check_vector(name, x, size):
     if len(x.shape) != 1 or (None not in (x.shape[0], size) and x.shape[0] != size):
-        raise ValueError(f"Argument `{name}` must be a vector of length `x.shape[axis]`. Expected: ({size},). Received: {x.shape}.")
+        raise ValueError(f"`{name}` must be a vector of length {size}, that of `axis`, got shape {x.shape}.")
 
 
 @nn_composite(class_name="BatchNorm", inputs=["x", "mean", "variance", "offset", "scale"])
@@ -246,7 +246,7 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     [0.6, 0.8]
     """
     if not isinstance(order, int) or order < 1:
-        raise ValueError(f"Argument `order` must be an int >= 1. Received: order={order}")
+        raise ValueError(f"Argument `order` must be an int >= 1, got {order}")
     x = as_tensor(x)
     if not x.shape:
         x = expand_dims(x, 0)

@@ -174,7 +174,7 @@ def switch(index, functions, what):
     for other in forms[1:]:
         if not other.is_like(forms[0]):
             outcomes = f"{forms[0].structure} and {other.structure}"
-            raise NoValueError(f"{what} should return outputs of the same kind (struct, dtype and shape). Got {outcomes}.")
+            raise NoValueError(f"{what} should give outputs of the same kind: structure, dtype and shape. Got {outcomes}.")
     written = list(dict.fromkeys(v for recorder in recorders for v in recorder.trace.writes))
     results = [[*form.tensors, *map(recorder.read, written)] for form, recorder in zip(forms, recorders, strict=True)]
     variables, tensors = _uses(recorders, results, first)

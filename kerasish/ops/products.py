@@ -306,7 +306,7 @@ def tensordot(x1, x2, axes=2):
 
 @composite
 def dot(x1, x2):
-    """Sum of products over the last axis of ``x1`` and the second last (a vector's only one) of ``x2`` (``keras.ops.dot``).
+    """Sum of products over the last axis of ``x1`` and of ``x2`` its second last (a vector's only one) (``keras.ops.dot``).
 
     >>> dot([[1, 2], [3, 4]], [1, 1]).tolist()
     [3, 7]
@@ -516,7 +516,7 @@ def cdist(x, y):
     if x.ndim < 2 or y.ndim < 2:
         raise ValueError(f"`cdist` inputs must have rank >= 2. Received shapes {x.shape} and {y.shape}.")
     if None not in (x.shape[-1], y.shape[-1]) and x.shape[-1] != y.shape[-1]:
-        raise ValueError(f"Last dimension of inputs to `cdist` must match. Received shapes {x.shape} and {y.shape}.")
+        raise ValueError(f"Last dimension of `cdist`'s inputs must match, got shapes {x.shape} and {y.shape}.")
     return _vector_norm(expand_dims(x, -2) - expand_dims(y, -3), None, -1, False)
 
 

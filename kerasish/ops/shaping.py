@@ -139,7 +139,7 @@ def _viewed(shape, itemsizes):
     if old == new:
         return shape
     if not shape:
-        raise ValueError("Cannot view a scalar as a different dtype if item sizes are different.")
+        raise ValueError("A scalar can only be viewed as a dtype of the same item size.")
     if shape[-1] is not None and shape[-1] * old % new:
         raise ValueError(f"Cannot view shape {shape}, {old} bytes an item, as items of {new} bytes: the last axis does not fit.")
     return (*shape[:-1], None if shape[-1] is None else shape[-1] * old // new)
@@ -643,9 +643,9 @@ def rot90(array, k=1, axes=(0, 1)):
     """
     x = as_tensor(array)
     if x.ndim < 2:
-        raise ValueError(f"Input array must have at least 2 dimensions. Received: array.ndim={x.ndim}")
+        raise ValueError(f"An array of at least 2 dimensions is needed, got {x.ndim}")
     if len(axes) != 2 or axes[0] == axes[1]:
-        raise ValueError(f"Invalid axes: {axes}. Axes must be a tuple of two different dimensions.")
+        raise ValueError(f"Invalid axes: {axes}. Give a tuple of two that differ.")
     a, b = (normalize_axis(axis, x.ndim) for axis in axes)
     if k % 2 == 0:
         return flip(x, (a, b)) if k % 4 else x
@@ -662,7 +662,7 @@ def _diagonal_shape(shape, offset, axis1, axis2):
         raise ValueError(f"diagonal needs a tensor of rank 2 or more. Received shape {shape}.")
     a, b = normalize_axis(axis1, len(shape)), normalize_axis(axis2, len(shape))
     if a == b:
-        raise ValueError(f"`axis1` and `axis2` must be different. Received: axis1={axis1}, axis2={axis2}")
+        raise ValueError(f"`axis1` and `axis2` must differ, got {axis1} and {axis2}")
     return (*[n for i, n in enumerate(shape) if i not in (a, b)], _diagonal_size(shape[a], shape[b], offset))
 
 

@@ -158,7 +158,7 @@ class MultiOptimizer(Optimizer):
         raise AttributeError("Learning rate cannot be accessed on a MultiOptimizer: see the individual `optimizers`.")
 
     def _set_learning_rate(self, value):
-        raise AttributeError("Learning rate cannot be set on a MultiOptimizer: set it on the individual `optimizers`.")
+        raise AttributeError("A MultiOptimizer has no learning rate to set: set those of the individual `optimizers`.")
 
     def apply(self, grads, trainable_variables=None):
         grads = list(grads)

@@ -93,7 +93,7 @@ class Muon(Optimizer):
         ValueError for a tensor with fewer than two axes.
         """
         if len(x.shape) < 2:
-            raise ValueError(f"Expected gradient or momentum to have at least 2 dimensions. Received: shape={x.shape}")
+            raise ValueError(f"Muon takes matrices, or at least 2 dimensions. Received shape {x.shape}")
         tall = x.shape[-2] > x.shape[-1]
         if tall:  # products of the shorter side are smaller
             x = self.transpose_last_axis(x)

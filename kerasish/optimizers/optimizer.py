@@ -86,7 +86,7 @@ class Optimizer(Saveable):
     # ---- construction
     def _init_base(self, decay=None, **kwargs):
         if decay is not None:
-            warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
+            warnings.warn("Argument `decay` is no longer supported: it does nothing.", stacklevel=3)
         if kwargs:
             raise ValueError(f"Argument(s) not recognized by {type(self).__name__}: {kwargs}")
         own = []
@@ -104,8 +104,7 @@ class Optimizer(Saveable):
             return
         if not isinstance(self._learning_rate, float):
             raise ValueError(
-                "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a callable without "
-                f"arguments that returns the learning rate. Received instead: learning_rate={self._learning_rate}"
+                f"`learning_rate` should be float, a LearningRateSchedule or a callable without arguments, got {self._learning_rate}"
             )
         self._learning_rate = self.add_variable(
             (), initializers.Constant(self._learning_rate), aggregation="only_first_replica", name="learning_rate"
@@ -116,13 +115,13 @@ class Optimizer(Saveable):
         if steps and not steps >= 2:
             raise ValueError(f"`gradient_accumulation_steps` must be an integer >= 2. Received: {steps}")
         if self.use_ema and not 0 <= self.ema_momentum <= 1:
-            raise ValueError(f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={self.ema_momentum}")
+            raise ValueError(f"`ema_momentum` must be between 0 and 1, got {self.ema_momentum}")
         if self.use_ema and frequency and (not isinstance(frequency, int) or frequency < 1):
-            raise ValueError(f"`ema_overwrite_frequency` must be an integer >= 1 or None. Received: {frequency}")
+            raise ValueError(f"`ema_overwrite_frequency` must be an integer, 1 or more, or None. Got {frequency}")
         if sum(x is not None for x in (self.clipnorm, self.clipvalue, self.global_clipnorm)) > 1:
             raise ValueError(
-                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "
-                f"clipnorm={self.clipnorm}, clipvalue={self.clipvalue}, global_clipnorm={self.global_clipnorm}"
+                f"Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can apply, got {self.clipnorm}, {self.clipvalue} and "
+                f"{self.global_clipnorm}"
             )
 
     def __setattr__(self, name, value):
@@ -204,10 +203,7 @@ class Optimizer(Saveable):
         several = isinstance(initializer, (list, tuple))
         initializer = list(initializer) if several else [initializer] * len(name)
         if len(name) != len(initializer):
-            raise ValueError(
-                "The number of provided names must match the number of provided initializers. "
-                f"Received name='{name}', initializer='{initializer}'"
-            )
+            raise ValueError(f"Names and number of provided initializers must match, got '{name}' and '{initializer}'")
         made = tuple([] for _ in name)
         for variable in trainable_variables:
             for out, n, init in zip(made, name, initializer, strict=True):
@@ -291,8 +287,7 @@ class Optimizer(Saveable):
         if variables is None:
             if not self.built:
                 raise ValueError(
-                    "When passing `grads` without `variables`, the optimizer must already be built on a list of variables. "
-                    "Call `optimizer.build(trainable_variables)` first."
+                    "Without `variables`, the optimizer must already be built: call `optimizer.build(trainable_variables)` first."
                 )
             variables = self._trainable_variables
         variables = list(variables)
@@ -307,8 +302,8 @@ class Optimizer(Saveable):
         for variable in variables:
             if variable not in self._indices:
                 raise ValueError(
-                    f"Unknown variable: {variable}. This optimizer can only be called for the variables it was built with. "
-                    "For a new set of variables, make a new optimizer."
+                    f"Unknown variable: {variable}. An optimizer is for the variables that it was built with: make a new one for "
+                    "others."
                 )
         return variables
 
@@ -319,8 +314,8 @@ class Optimizer(Saveable):
             raise ValueError("No gradients provided for any variable.")
         if missing:
             warnings.warn(
-                f"Gradients do not exist for variables {missing} when minimizing the loss. If using `model.compile()`, did you "
-                "forget to provide a `loss` argument?",
+                f"Gradients do not exist for variables {missing}. Does the loss depend on them, and was a `loss` given to "
+                "`model.compile()`?",
                 stacklevel=3,
             )
         return [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
@@ -443,13 +438,13 @@ class Optimizer(Saveable):
             raise ValueError(f"To call `stateless_apply`, {name} must be built: call `optimizer.build(trainable_variables)`.")
         if len(optimizer_variables) != len(own):
             raise ValueError(
-                f"Argument `optimizer_variables` must be a list of tensors corresponding 1:1 to {name}().variables. "
-                f"Received {len(optimizer_variables)} tensors, expected {len(own)}."
+                f"`optimizer_variables` must be a list of values of {name}().variables, one each: {len(own)}, not "
+                f"{len(optimizer_variables)}."
             )
         if len(trainable_variables) != len(weights):
             raise ValueError(
-                "Argument `trainable_variables` must be a list of tensors corresponding 1:1 to the variables that the "
-                f"optimizer was built with. Received {len(trainable_variables)} tensors, expected {len(weights)}."
+                f"`trainable_variables` must be a list of values of the optimizer's {len(weights)} variables, got "
+                f"{len(trainable_variables)}."
             )
         mapping = zip([*weights, *own], [*trainable_variables, *optimizer_variables], strict=True)
         with StatelessScope(state_mapping=mapping) as scope:
@@ -473,10 +468,7 @@ class Optimizer(Saveable):
     def set_weights(self, weights):
         """Set the optimizer's variables, in their order."""
         if not self.built:
-            raise ValueError(
-                "You are calling `set_weights()` on an optimizer that has not yet been built: call "
-                "`optimizer.build(trainable_variables)` first."
-            )
+            raise ValueError("You are calling `set_weights()` before there are any: call `optimizer.build(trainable_variables)` first.")
         for variable, weight in zip(self.variables, weights, strict=False):
             if variable.shape != tuple(weight.shape):
                 raise ValueError(
@@ -494,11 +486,11 @@ class Optimizer(Saveable):
         """Take the values from a store; a warning, and no change, where it holds another number of them."""
         if len(store.keys()) != len(self.variables):
             message = (
-                f"Skipping variable loading for optimizer '{self.name}', because it has {len(self.variables)} variables "
-                f"whereas the saved optimizer has {len(store.keys())} variables. "
+                f"Skipping variable loading for optimizer '{self.name}': it has {len(self.variables)} variables, the file "
+                f"{len(store.keys())}. "
             )
             if not self.variables:
-                message += "This is likely because the optimizer has not been called/built yet."
+                message += "It has not been built: call `build()` before."
             warnings.warn(message, stacklevel=2)
             return
         for i, variable in enumerate(self.variables):

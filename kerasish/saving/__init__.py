@@ -52,7 +52,7 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
         _deprecated_format(path, save_format)
     if zipped is False:
         if path.endswith(".keras"):
-            raise ValueError(f"When using `zipped=False`, the `filepath` argument should not end in `.keras`. Received: filepath={path}")
+            raise ValueError(f"With `zipped=False` a folder is written: its name should not end in `.keras`, got {path}")
         if _may_write(path, overwrite):
             keras_file.save(model, path, zipped=False, include_optimizer=include_optimizer)
     elif path.endswith(".keras"):
@@ -64,10 +64,7 @@ def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
         if _may_write(path, overwrite):
             legacy_h5.save(model, path, include_optimizer)
     else:
-        raise ValueError(
-            f"Invalid filepath extension for saving. Please add either a `.keras` extension for the native Keras format "
-            f"(recommended) or a `.h5` extension. Received: filepath={path}."
-        )
+        raise ValueError(f"Invalid filepath extension for saving: use `.keras` (recommended) or `.h5`, not {path}.")
 
 
 def _deprecated_format(path, save_format):
@@ -93,7 +90,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     if orbax.is_checkpoint(path):
         return orbax.load_model(path, custom_objects, compile, safe_mode)
     if path.endswith(".keras"):
-        raise ValueError(f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` zip file.")
+        raise ValueError(f"File not found: {path}. Please ensure the file is an accessible `.keras` file.")
     raise ValueError(
         f"File format not supported: filepath={path}. Only `.keras` files, folders that `zipped=False` made, and `.h5` files can be loaded."
     )
@@ -114,7 +111,7 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None, **kwargs)
     if max_shard_size is None and not safetensors and not path.endswith(".weights.h5"):
         raise ValueError(f"The filename must end in `.weights.h5` (or `.safetensors`). Received: filepath={path}")
     if max_shard_size is not None and not path.endswith((".weights.h5", ".weights.json")):
-        raise ValueError(f"The filename must end in `.weights.json` when `max_shard_size` is specified. Received: filepath={path}")
+        raise ValueError(f"With `max_shard_size` the filename must end in `.weights.json`, got {path}")
     if max_shard_size is not None:
         if isinstance(max_shard_size, bool) or not isinstance(max_shard_size, (int, float)) or not max_shard_size > 0:
             raise ValueError(f"`max_shard_size` must be a positive number of gigabytes. Received: max_shard_size={max_shard_size!r}")
@@ -140,7 +137,7 @@ def load_weights(model, filepath, skip_mismatch=False, **kwargs):
     if skip is not None and not weights:
         raise ValueError(f"`objects_to_skip` only supports loading '.weights.h5' files. Received: {path}")
     if by_name is not None and not legacy:
-        raise ValueError(f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: {path}")
+        raise ValueError(f"`by_name` only supports loading legacy '.h5' or '.hdf5' files, not {path}")
     if weights:
         weights_h5.load_weights(model, path, skip_mismatch, skip or ())
     elif path.endswith(".keras"):

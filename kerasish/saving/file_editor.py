@@ -80,9 +80,9 @@ class KerasFileEditor:
         errors, matches = self._compare(self.weights_dict, _spec(reference_model), "")
         self._print("─" * 21)
         if errors:
-            self._print(f"[red][bold]Found {_counted(errors, 'error')}:[/] saved file is not compatible with the reference model[/]")
+            self._print(f"[red][bold]Found {_counted(errors, 'error')}:[/] the model cannot load this file[/]")
         else:
-            self._print("[green][bold]Comparison successful:[/] saved file is compatible with the reference model[/]")
+            self._print("[green][bold]Comparison successful:[/] the model can load this file[/]")
             self._print(f"    Found {_counted(matches, 'matching weight')}")
         return {"status": "error" if errors else "success", "error_count": errors, "match_count": matches}
 
@@ -116,7 +116,7 @@ class KerasFileEditor:
     def rename_object(self, object_name, new_name):
         """Give an object (by name or path) a new name: one name, no path."""
         if "/" in new_name:
-            raise ValueError(f"Argument `new_name` should be a leaf name, not a full path name. Received: '{new_name}'")
+            raise ValueError(f"`new_name` is a leaf name, without the path before it. Got '{new_name}'")
         parent, name, path = self._find(object_name)
         if new_name in parent and new_name != name:
             raise ValueError(f"There is a '{new_name}' beside '{object_name}' already.")
@@ -179,9 +179,9 @@ class KerasFileEditor:
             return parent, key, "/" + "/".join([*parents, key])
         found = list(_places(self.weights_dict, name, ""))
         if len(found) > 1:
-            raise ValueError(f"Name '{name}' occurs more than once in the model; try passing a complete path: {[p for _, p in found]}")
+            raise ValueError(f"'{name}' is there more than once: give one of the paths {[p for _, p in found]}")
         if not found:
-            raise ValueError(f"Source name '{name}' does not appear in the model. Use `editor.summary()` to list all objects.")
+            raise ValueError(f"'{name}' does not appear in the file. `editor.summary()` lists what does.")
         return found[0][0], name, found[0][1]
 
     # ---- writing
@@ -189,7 +189,7 @@ class KerasFileEditor:
         """Write the weights as they are now to a ``.weights.h5`` file."""
         path = os.fspath(filepath)
         if not path.endswith(".weights.h5"):
-            raise ValueError(f"Invalid `filepath` argument: expected a `.weights.h5` extension. Received: filepath={path}")
+            raise ValueError(f"`filepath` is to end in `.weights.h5`, got {path}")
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             self._write(self.weights_dict, file, "")
 
@@ -275,10 +275,7 @@ def _places(weights, name, path):
 
 def _check_weights(weights):
     if not isinstance(weights, dict):
-        raise ValueError(
-            "Argument `weights` should be a dict where keys are weight names (usually '0', '1', etc.) and values are NumPy arrays. "
-            f"Received: type(weights)={type(weights)}"
-        )
+        raise ValueError(f"`weights` should be a dict of NumPy arrays by name ('0', '1', ...), got {type(weights)}")
     for key, value in weights.items():
         if not isinstance(key, str) or not key or "/" in key:
             raise ValueError(f"A weight's name must be a string without '/'. Received: {key!r}")

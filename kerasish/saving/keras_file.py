@@ -110,8 +110,8 @@ def warn_unbuilt(model):
     """Say that a model may have no weights yet."""
     if not model.built:
         warnings.warn(
-            f"You are saving a model that has not yet been built: '{model.name}'. It might not contain any weights yet. Consider building "
-            "the model first by calling it on some data.",
+            f"You are saving a model that has not yet been built: '{model.name}'. The file may lack weights: call the model on "
+            "some data before.",
             stacklevel=5,
         )
 

@@ -174,7 +174,7 @@ def load(path, custom_objects=None, compile=True, safe_mode=True):
         if compile:
             training = _json_attribute(file, "training_config", load)
             if training is None:
-                warnings.warn("No training configuration found in the save file, so the model was *not* compiled. Compile it manually.",
+                warnings.warn("No training configuration in the file: the model is not compiled, call `compile()`.",
                               stacklevel=3)  # fmt: skip
             else:
                 training = _training_of_keras2(training, model) if old else training
@@ -249,8 +249,7 @@ def load_weights(model, group, skip_mismatch=False):
     own = [layer for layer in model.layers if layer.weights]
     if len(saved) != len(own):
         raise ValueError(
-            f"Layer count mismatch when loading weights from file. Model expected {len(own)} layers, found {len(saved)} saved layers.\n"
-            + _count_difference(own, saved)
+            f"Layer count mismatch: {len(own)} in the model, {len(saved)} in the file.\n" + _count_difference(own, saved)
         )
     jobs = [(layer, name, arrays) for layer, (name, arrays) in zip(own, saved, strict=True)]
     _assign_layers(model, group, jobs + _top_level(model, group), skip_mismatch)
@@ -301,7 +300,7 @@ def _assign_layers(model, group, jobs, skip_mismatch):
     report, good = Report(model, group.file.filename), []
     for k, (layer, name, datasets) in enumerate(jobs):
         weights, arrays = _legacy_weights(layer), keras2.weights_for(_legacy_weights(layer), datasets)
-        where = f"for layer #{k} (named {layer.name} in the current model, {name} in the save file)"
+        where = f"for layer #{k} ({layer.name} in the model, {name} in the file)"
         pairs = [(v.path if v is not None else str(i), None if v is None else v.shape, None if a is None else a.shape)
                  for i, (v, a) in enumerate(itertools.zip_longest(weights, arrays))]  # fmt: skip
         lines = differences(pairs)

@@ -265,8 +265,8 @@ def _fitting(obj, source, skip, aliases, report):
             store = _in_order(store, item) if isinstance(item, Optimizer) else store
             if _container_is_missing(path, store, source):
                 warnings.warn(
-                    f"Skipping nested container at '{path}': no matching group found in the saved file. Before Keras 3.14 layers "
-                    "in lists in lists of a layer were not saved: they keep the weights they have.",
+                    f"Skipping nested container at '{path}', which the file lacks. Before Keras 3.14 layers in lists in lists of "
+                    "a layer were not saved: they keep the weights they have.",
                     stacklevel=8,
                 )
             elif _check(path, item, store, report):
@@ -361,8 +361,8 @@ def save_weights(model, path, max_shard_size=None, skip=()):
     """Write ``model``'s weights to ``path``, or to several files of at most ``max_shard_size`` GB and an index of them."""
     if not model.built:
         raise ValueError(
-            f"You are saving a model that has not yet been built: '{model.name}'. It has no weights. Build it first by calling "
-            "`build()` or by calling it on some data."
+            f"You are saving a model that has not yet been built: '{model.name}' has no weights. Call `build()` or call it on "
+            "some data before."
         )
     if max_shard_size is not None:
         _save_shards(model, pathlib.Path(path), max_shard_size * 2**30, skip)
@@ -375,8 +375,8 @@ def need_built(model):
     """ValueError for a model that has no weights to load into yet."""
     if not model.built:
         raise ValueError(
-            f"You are loading weights into a model that has not yet been built: '{model.name}'. It has no weights to load into. "
-            "Build it first by calling `build()` or by calling it on some data."
+            f"You are loading weights into a model that has not yet been built: '{model.name}' has none to fill. Call `build()` "
+            "or call it on some data before."
         )
 
 

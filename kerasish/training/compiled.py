@@ -103,8 +103,8 @@ class CompileLoss:
     def __init__(self, loss, loss_weights=None, output_names=None):
         if loss_weights and not isinstance(loss_weights, (list, tuple, dict, float)):
             raise ValueError(
-                "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or dict (multiple output "
-                f"case). Received instead: loss_weights={loss_weights} of type {type(loss_weights)}"
+                f"`loss_weights` is a float for a single output, a list, tuple or dict for several, got {loss_weights} "
+                f"({type(loss_weights)})"
             )
         for identifier in tree.flatten(loss):
             if isinstance(identifier, str) and identifier.lower() not in ("crossentropy", "ce"):
@@ -236,7 +236,7 @@ class CompileLoss:
         if not isinstance(loss, dict) or isinstance(y_pred, dict) or not self.output_names:
             return loss, weights
         if set(loss) != set(self.output_names):
-            raise ValueError(f"Expected keys {self.output_names} in loss dict, but found loss.keys()={list(loss)}")
+            raise ValueError(f"Expected keys {self.output_names} in the dict of losses, got {list(loss)}")
         if isinstance(weights, dict):
             weights = [weights.get(name, 1.0) for name in self.output_names]
         return [loss[name] for name in self.output_names], weights
@@ -249,9 +249,7 @@ class CompileLoss:
         else:
             flat = tree.flatten(weights)
             if len(flat) != len(tree.flatten(loss)):
-                raise ValueError(
-                    f"`loss_weights` must match the number of losses, got {len(tree.flatten(loss))} losses and {len(flat)} weights."
-                )
+                raise ValueError(f"`loss_weights` must match the number of losses: {len(flat)} weights, {len(tree.flatten(loss))} losses.")
         pairs = [None if one is None else _Weighted(one, weight) for one, weight in zip(tree.flatten(loss), flat, strict=True)]
         return tree.pack_sequence_as(loss, pairs)
 
@@ -279,15 +277,12 @@ class CompileLoss:
             yield _Part(path, resolved, loss.weight, _part_name(path, names, resolved))
             return
         if not isinstance(loss, type(y_pred)):
-            raise KeyError(f"The path: {path} in the `loss` argument, can't be found in the model's output (`y_pred`).")
+            raise KeyError(f"`loss` has the path {path}, which can't be found in the model's output.")
         for key, one in loss.items() if isinstance(loss, dict) else enumerate(loss):
             if one is None:
                 continue
             if not (_has(y_true, key) and _has(y_pred, key)):
-                raise KeyError(
-                    f"The path: {(*path, key)} in the `loss` argument, can't be found in either the model's output (`y_pred`) or "
-                    "in the labels (`y_true`)."
-                )
+                raise KeyError(f"The path: {(*path, key)} in the `loss` argument, can't be found in either the model's output or `y_true`.")
             yield from self._parts_of(one, y_true[key], y_pred[key], names[key], (*path, key))
 
 
@@ -346,10 +341,7 @@ class CompileMetrics(Metric):
         super().__init__(name=name)
         for argument, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if value and not isinstance(value, (list, tuple, dict)):
-                raise ValueError(
-                    f"Expected `{argument}` argument to be a list, tuple, or dict. Received instead: {argument}={value} of type "
-                    f"{type(value)}"
-                )
+                raise ValueError(f"`{argument}` takes a list, tuple or dict, got {value} ({type(value)})")
         with no_tracking():
             self.given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
             self.output_names, self.built = output_names, False
@@ -395,10 +387,10 @@ class CompileMetrics(Metric):
                 return [None if row[0] is None else _OutputMetrics(*row) for row in rows]
             return self._nested(given, names, y_true, y_pred)
         except (ValueError, TypeError) as error:
-            named = f"either be a dict or a list matching the output names of the model {names} or " if names else ""
+            named = f"either be a dict by, or a list along, the outputs {names} or " if names else ""
             raise ValueError(
-                f"{error}\nInvalid `{argument}`. `{argument}` should contain metrics objects and {named}match the output structure "
-                f"of the model: {_stars(y_pred)}.\nReceived: {argument}={given}"
+                f"{error}\nInvalid `{argument}`: it holds metrics, and should {named}have the structure of the output: "
+                f"{_stars(y_pred)}.\nReceived: {argument}={given}"
             ) from error
 
     @staticmethod
@@ -448,7 +440,7 @@ class CompileMetrics(Metric):
     def result(self):
         """All metrics by name."""
         if not self.built:
-            raise ValueError("Cannot get result() since the metric has not yet been built.")
+            raise ValueError("There is no result() of a metric that has not yet been built.")
         out, taken = {}, {}
         for outputs, weighted in ((self._plain, False), (self._weighted, True)):
             for output in filter(None, outputs):

@@ -103,7 +103,7 @@ class Trainer:
         if jit_compile == "auto":
             return not run_eagerly and self._supports_jit()
         if jit_compile and run_eagerly:
-            warnings.warn("If `run_eagerly` is True, then `jit_compile` cannot also be True. Disabling `jit_compile`.", stacklevel=3)
+            warnings.warn("With `run_eagerly=True`, `jit_compile` cannot also be True: it is turned off.", stacklevel=3)
             return False
         return jit_compile
 
@@ -132,7 +132,7 @@ class Trainer:
     @jit_compile.setter
     def jit_compile(self, value):
         if value and not self._supports_jit():
-            warnings.warn("Model doesn't support `jit_compile=True`. Proceeding with `jit_compile=False`.", stacklevel=2)
+            warnings.warn("This model doesn't support `jit_compile=True`: it is turned off.", stacklevel=2)
             value = False
         self._jit_compile = value
         self._forget_functions()
@@ -147,9 +147,8 @@ class Trainer:
         """Compile with what ``get_compile_config`` gave."""
         if type(self).compile is not Trainer.compile:
             warnings.warn(
-                "`compile()` was not called as part of model loading because the model's `compile()` method is custom. All "
-                "subclassed Models that have `compile()` overridden should also override `get_compile_config()` and "
-                "`compile_from_config(config)`. Alternatively, you can call `compile()` manually after loading.",
+                "`compile()` was not called as part of model loading because the model's `compile()` method is custom. Override "
+                "`get_compile_config()` and `compile_from_config(config)` too, or call `compile()` after loading.",
                 stacklevel=2,
             )
             return
@@ -169,9 +168,8 @@ class Trainer:
         changed = [layer.name for layer, trainable in self._trainable_state() if before.get(id(layer), trainable) != trainable]
         if changed:
             warnings.warn(
-                "A layer's `trainable` state has changed since the model was compiled. The optimizer may not know all variables "
-                "that can be trained now: call `model.compile(...)` again before `fit()`, so that the change takes effect. "
-                f"Changed layers: {changed}",
+                "A layer's `trainable` state has changed after `compile()`. The optimizer may not know all variables that can "
+                f"be trained now: call `model.compile(...)` again before `fit()`. Changed layers: {changed}",
                 stacklevel=3,
             )
             with no_tracking():
@@ -223,7 +221,7 @@ class Trainer:
         parts += [ops.sum(part if is_float(part.dtype) else ops.cast(part, config.floatx())) for part in self.losses]
         parts = [part for part in parts if part is not None]
         if not parts and training:
-            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+            raise ValueError("No loss to compute: `compile()` was given no `loss`.")
         return functools.reduce(ops.add, parts) if parts else ops.zeros(())
 
     def _compute_loss(self, x, y, y_pred, sample_weight, training):
@@ -550,10 +548,7 @@ def _capped(epochs):
 
 def _check_validation_freq(validation_freq):
     if not isinstance(validation_freq, (int, list, tuple, set)):
-        raise ValueError(
-            f"Expected `validation_freq` to be a list or int. Received: validation_freq={validation_freq} of the type "
-            f"{type(validation_freq)}."
-        )
+        raise ValueError(f"Expected `validation_freq` to be a list or int, got {validation_freq} ({type(validation_freq)}).")
 
 
 def _is_due(epoch, validation_freq):

@@ -33,7 +33,7 @@ class Config:
 
     def _changeable(self):
         if self._frozen:
-            raise ValueError("Cannot mutate attribute(s) because the config is frozen.")
+            raise ValueError("This config is frozen: its attributes stay as they are.")
         return self._config
 
     def as_dict(self):

@@ -29,7 +29,7 @@ _CATEGORIES = {  # how many values each layer that gives integers can give
 
 def _check_mode(output_mode, allowed):
     if output_mode not in allowed:
-        raise ValueError(f"Invalid value for argument `output_mode`. Expected one of {allowed}. Received: output_mode={output_mode}")
+        raise ValueError(f"Invalid value for argument `output_mode`. Expected one of {allowed}, got {output_mode}")
 
 
 class Cross(Saveable):
@@ -199,10 +199,7 @@ class FeatureSpace(Layer):
             raise ValueError("When specifying `crosses`, the argument `crossing_dim` should be specified as well.")
         unknown = [key for key in cross if key not in self.features]
         if unknown:
-            raise ValueError(
-                "All features referenced in the `crosses` argument should be present in the `features` dict. "
-                f"Received unknown features: {unknown} in {cross}"
-            )
+            raise ValueError(f"Names in `crosses` should be present in `features`, but {cross} has unknown features: {unknown}")
         return Cross(cross, self.crossing_dim)
 
     # ---- learning
@@ -235,7 +232,7 @@ class FeatureSpace(Layer):
     def get_encoded_features(self):
         """What the features become, as KerasTensors of a Functional model."""
         if not self._is_adapted and self._adaptable():
-            raise ValueError("You need to call `.adapt(dataset)` on the FeatureSpace before you can start using it.")
+            raise ValueError("You need to call `.adapt(dataset)` before you use a FeatureSpace.")
         self._is_adapted = True
         if self.encoded_features is None:
             preprocessed, crossed = self._prepared(self.inputs)
@@ -248,7 +245,7 @@ class FeatureSpace(Layer):
     def __call__(self, data):
         self.get_encoded_features()
         if not isinstance(data, dict):
-            raise ValueError(f"A FeatureSpace can only be called with a dict. Received: data={data} (of type {type(data)}")
+            raise ValueError(f"A FeatureSpace is called with a dict, got {data} ({type(data)})")
         columns = {name: _values(value) for name, value in data.items()}
         single = any(x.ndim == 0 for x in columns.values())
         columns = {name: x.reshape(-1, 1) if x.ndim < 2 else x for name, x in columns.items()}
@@ -268,19 +265,13 @@ class FeatureSpace(Layer):
             if spec.output_mode == "one_hot":
                 self.one_hot_encoders[name] = CategoryEncoding(num_tokens=self._categories(name, x.dtype), output_mode="multi_hot")
             elif self.output_mode == "concat" and (x.dtype.startswith("int") or x.dtype == "string"):
-                raise ValueError(
-                    f"Cannot concatenate features because feature '{name}' has not been encoded (it has dtype {x.dtype}). Consider using "
-                    "`output_mode='dict'`."
-                )
+                raise ValueError(f"Cannot concatenate: feature '{name}' is not encoded but {x.dtype}. Consider `output_mode='dict'`.")
         if self.output_mode == "concat":
             self.concat = TFDConcat(axis=-1)
 
     def _categories(self, name, dtype):
         if not dtype.startswith("int"):
-            raise ValueError(
-                f"Feature '{name}' has `output_mode='one_hot'`. Thus its preprocessor should return an integer dtype. "
-                f"Instead it returns a {dtype} dtype."
-            )
+            raise ValueError(f"Feature '{name}' is to be one-hot, for which its preprocessor has to give integers, not {dtype}.")
         layer = self.preprocessors.get(name) or self.crossers[name]
         for cls, count in _CATEGORIES.items():
             if isinstance(layer, cls):

@@ -54,7 +54,7 @@ def image_dataset_from_directory(
     if interpolation not in INTERPOLATIONS:
         raise ValueError(f"`interpolation` should be one of {INTERPOLATIONS}. Received: interpolation={interpolation}")
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
-        raise ValueError("Only one of `pad_to_aspect_ratio`, `crop_to_aspect_ratio` can be set to `True`.")
+        raise ValueError("Only one of `pad_to_aspect_ratio` and `crop_to_aspect_ratio` can be True.")
     resize = resize_cropped if crop_to_aspect_ratio else resize_padded if pad_to_aspect_ratio else resize_image
     pillow()  # where it is missing, this is the time to say so
     read = functools.partial(
@@ -128,7 +128,7 @@ def audio_dataset_from_directory(
 def check_format(format):
     """ValueError for another ``format`` than Keras's two."""
     if format not in ("tf", "grain"):
-        raise ValueError(f'`format` should be either "tf" or "grain". Received: format={format}')
+        raise ValueError(f'`format` should be "tf" or "grain", not {format}')
 
 
 # ---- from arguments to data sets
@@ -172,15 +172,15 @@ def _check(labels, label_mode, class_names, validation_split, subset, shuffle, s
                 f"one for each of the {what}. Received: labels={labels}"
             )
         if class_names:
-            raise ValueError(f'You can only pass `class_names` if `labels="inferred"`. Received: class_names={class_names}')
+            raise ValueError(f'You can only pass `class_names` if `labels="inferred"`, got {class_names}')
     if label_mode not in ("int", "categorical", "binary", None):
         raise ValueError(f'`label_mode` argument must be "int", "categorical", "binary" or None. Received: label_mode={label_mode}')
     if validation_split and not 0 < validation_split < 1:
         raise ValueError(f"`validation_split` must be between 0 and 1. Received: validation_split={validation_split}")
     if bool(validation_split) != bool(subset):
-        raise ValueError("If `subset` is set, `validation_split` must be set, and inversely.")
+        raise ValueError("`subset` needs a `validation_split`, and `validation_split` must be set with a `subset`.")
     if subset not in ("training", "validation", "both", None):
-        raise ValueError(f'`subset` must be either "training", "validation" or "both". Received: subset={subset}')
+        raise ValueError(f'`subset` must be either "training", "validation" or "both", not {subset}')
     if validation_split and shuffle and seed is None:
         raise ValueError(
             "With `validation_split` and shuffled data you must provide a `seed`, or the training and the validation subset overlap."
@@ -211,8 +211,7 @@ def index_directory(directory, labels, formats, class_names=None, shuffle=True, 
         folders = [entry.name for entry in os.scandir(directory) if entry.is_dir() and not entry.name.startswith(".")]
         if class_names is not None and not set(class_names) <= set(folders):
             raise ValueError(
-                "The `class_names` passed did not match the names of the subdirectories of the target directory. "
-                f"Expected: {sorted(folders)} (or a subset of it), but received: class_names={class_names}"
+                f"The `class_names` passed did not match the folders: these are {sorted(folders)}, `class_names` {class_names}"
             )
         names = sorted(folders) if class_names is None else list(class_names)
         found = [_files_in(os.path.join(directory, name), formats, follow_links) for name in names]
@@ -225,8 +224,8 @@ def index_directory(directory, labels, formats, class_names=None, shuffle=True, 
         names = None if labels is None else [str(label) for label in sorted(set(labels))]
         if labels is not None and len(labels) != len(paths):
             raise ValueError(
-                "Expected the lengths of `labels` to match the number of files in the target directory. "
-                f"len(labels) is {len(labels)} while we found {len(paths)} files in directory {directory}."
+                f"Expected the lengths of `labels` to match the number of files: {len(labels)} labels, {len(paths)} files in "
+                f"{directory}."
             )
     if verbose:
         print_msg(f"Found {len(paths)} files" + ("." if labels is None else f" belonging to {len(names)} classes."))

@@ -34,7 +34,7 @@ def array_to_img(x, data_format=None, scale=True, dtype=None):
     """
     x = np.asarray(x, dtype=numpy_dtype(dtype or floatx()))
     if x.ndim != 3:
-        raise ValueError(f"Expected image array to have rank 3 (single image). Got array with shape: {x.shape}")
+        raise ValueError(f"One image has rank 3, got shape {x.shape}")
     if standardize_data_format(data_format) == "channels_first":
         x = x.transpose(1, 2, 0)
     if x.shape[2] not in (1, 3, 4):
@@ -79,7 +79,7 @@ def load_img(path, color_mode="rgb", target_size=None, interpolation="nearest", 
     if color_mode not in _MODES:
         raise ValueError(f'color_mode must be "grayscale", "rgb", or "rgba". Received: color_mode={color_mode!r}')
     if not isinstance(path, (io.BytesIO, os.PathLike, str, bytes)):
-        raise TypeError(f"path should be path-like or io.BytesIO, not {type(path)}")
+        raise TypeError(f"The path is neither path-like nor io.BytesIO: {type(path)}")
     with pillow().open(path) as file:
         file.load()
         img = file
@@ -109,15 +109,14 @@ def save_img(path, x, data_format=None, file_format=None, scale=True, **kwargs):
     ``file_format`` names another one, and must where ``path`` is a file object. JPEG can't hold transparency: it is dropped,
     with a warning. Further arguments go to Pillow's ``save``.
     """
+    image = array_to_img(x, data_format=data_format, scale=scale)
     if file_format is None and isinstance(path, (str, pathlib.Path)):
-        file_format = pathlib.Path(path).suffix[1:].lower()
-    if file_format and file_format.lower() == "jpg":
-        file_format = "jpeg"
-    img = array_to_img(x, data_format=data_format, scale=scale)
-    if img.mode == "RGBA" and file_format == "jpeg":
-        warnings.warn("The JPEG format does not support RGBA images, converting to RGB.", stacklevel=2)
-        img = img.convert("RGB")
-    img.save(path, format=file_format, **kwargs)
+        file_format = pathlib.Path(path).suffix[1:]
+    is_jpeg = file_format is not None and file_format.lower() in ("jpg", "jpeg")
+    if is_jpeg and image.mode == "RGBA":
+        warnings.warn("JPEG has no alpha channel: converting to RGB.", stacklevel=2)
+        image = image.convert("RGB")
+    image.save(path, format="jpeg" if is_jpeg else file_format, **kwargs)
 
 
 def smart_resize(x, size, interpolation="bilinear", data_format="channels_last", **kwargs):
@@ -131,12 +130,9 @@ def smart_resize(x, size, interpolation="bilinear", data_format="channels_last",
     if kwargs:
         raise TypeError(f"smart_resize() got unexpected keyword arguments: {list(kwargs)}")
     if len(size) != 2:
-        raise ValueError(f"Expected `size` to be a tuple of 2 integers, but got: {size}.")
+        raise ValueError(f"`size` has to be 2 integers, got {size}.")
     img = ops.convert_to_tensor(x)
     if img.ndim not in (3, 4):
-        raise ValueError(
-            "Expected an image array with shape `(height, width, channels)`, or `(batch_size, height, width, channels)`, but got "
-            f"input with incorrect rank, of shape {img.shape}."
-        )
+        raise ValueError(f"An image (height, width, channels), or a batch of them, has rank 3 or 4: incorrect rank, of shape {img.shape}.")
     img = ops.image.resize(img, size, interpolation=interpolation, crop_to_aspect_ratio=True, data_format=data_format)
     return np.array(img) if isinstance(x, np.ndarray) else img

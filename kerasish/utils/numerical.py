@@ -32,10 +32,8 @@ def normalize(x, axis=-1, order=2):
     [[0.6, 0.8]]
     """
     if not isinstance(order, int) or order < 1:
-        raise ValueError(f"Argument `order` must be an int >= 1. Received: order={order}")
+        raise ValueError(f"Argument `order` must be an int >= 1, got {order}")
     if is_tensor(x):
         return ops.normalize(x, axis=axis, order=order)
-    norm = np.atleast_1d(np.linalg.norm(x, order, axis))
-    norm[norm == 0] = 1
-    axis = axis if axis is not None else -1
-    return x / np.expand_dims(norm, axis)
+    lengths = np.expand_dims(np.atleast_1d(np.linalg.norm(x, order, axis)), -1 if axis is None else axis)
+    return x / np.where(lengths == 0, 1, lengths)

@@ -143,7 +143,7 @@ def _box(layer, shown, pydot):
         name = getattr(activation, "name", None) or getattr(activation, "__name__", str(activation))
         rows.insert(1, [("white", f"Activation: {_bold(name)}")])
     table = "".join(_row(cells, max(len(facts), 1)) for cells in rows if cells)
-    label = f'<<table border="0" cellborder="1" bgcolor="black" cellpadding="10">{table}</table>>'
+    label = f'<<table bgcolor="black" border="0" cellborder="1" cellpadding="10">{table}</table>>'
     return pydot.Node(str(id(layer)), label=label, fontname="Helvetica", border="0", margin="0")
 
 

@@ -19,7 +19,7 @@ def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncati
             raise ValueError(f'`{name}` must be "pre" or "post". Received: {name}={side!r}')
     without = [item for item in sequences if not hasattr(item, "__len__")]
     if without:
-        raise ValueError(f"`sequences` must be a list of iterables. Found non-iterable: {without[0]}")
+        raise ValueError(f"`sequences` is a list of iterables, but holds {without[0]}")
     texts = np.issubdtype(dtype, np.str_) or np.issubdtype(dtype, np.bytes_)
     if isinstance(value, str) and dtype is not object and not texts:
         raise ValueError(
@@ -34,9 +34,7 @@ def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncati
         if not len(item):
             continue
         if kept.shape[1:] != item_shape:
-            raise ValueError(
-                f"Shape of sample {kept.shape[1:]} of sequence at position {i} is different from expected shape {item_shape}"
-            )
+            raise ValueError(f"Samples of shape {item_shape} expected, but those of sequence {i} have shape {kept.shape[1:]}")
         start = maxlen - len(kept) if padding == "pre" else 0
         result[i, start : start + len(kept)] = kept
     return result

@@ -43,7 +43,7 @@ def _samples(dataset):
         return (dataset if getattr(dataset, "_batch_size", None) is None else dataset.unbatch()).as_numpy_iterator()
     if isinstance(dataset, (list, tuple)):
         if not dataset:
-            raise ValueError("Received an empty list dataset. Please provide a non-empty list of arrays.")
+            raise ValueError("There is nothing to split: the list is empty.")
         wrong = [type(array) for array in dataset if not isinstance(array, (Tensor, np.ndarray))]
         if wrong:
             raise ValueError(f"Expected a list or tuple of arrays. Received: {wrong[0]} in it.")
@@ -81,23 +81,20 @@ def _split_torch(dataset, left_size, right_size, shuffle, seed):
 def _sizes(left, right, total):
     """Both sizes as numbers of samples."""
     if left is None and right is None:
-        raise ValueError("At least one of the `left_size` or `right_size` must be specified. Received: left_size=None, right_size=None")
+        raise ValueError("At least one of the `left_size` or `right_size` is needed: both are None")
     for name, size in (("left_size", left), ("right_size", right)):
         if size is None:
             continue
         if type(size) not in (int, float):
             raise TypeError(f"Invalid `{name}` type. Expected: int or float or None. Received: {type(size)}")
         if not 0 < size < (1 if isinstance(size, float) else total):
-            raise ValueError(
-                f"`{name}` should be either a positive integer smaller than {total}, or a float within the range `[0, 1]`. "
-                f"Received: {name}={size}"
-            )
+            raise ValueError(f"`{name}` is a positive integer smaller than {total}, or a float from 0 to 1. Got {name}={size}")
     if isinstance(left, float) and isinstance(right, float) and left + right > 1:
-        raise ValueError("The sum of `left_size` and `right_size` is greater than 1. It must be less than or equal to 1.")
+        raise ValueError("The shares `left_size` and `right_size` are together greater than 1.")
     left, right = (round(size * total) if isinstance(size, float) else size for size in (left, right))
     left, right = total - right if left is None else left, total - left if right is None else right
     if left + right > total:
-        raise ValueError(f"The sum of `left_size` and `right_size` should be smaller than {total}. Received: {left} + {right}")
+        raise ValueError(f"`left_size` and `right_size` should together be smaller than {total}, got {left} + {right}")
     if 0 in (left, right):
         raise ValueError(
             f"With `dataset` of length={total}, `left_size`={left} and `right_size`={right}, one side will be empty. Adjust the sizes."

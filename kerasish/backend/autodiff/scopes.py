@@ -73,7 +73,7 @@ class AutocastScope(_Scope):
         if dtype is not None:
             dtype = standardize_dtype(dtype)
             if not is_float(dtype):
-                raise ValueError(f"`AutocastScope` can only be used with a floating-point target dtype. Received: dtype={dtype}")
+                raise ValueError(f"`AutocastScope` can only be used with a floating-point dtype, not {dtype}")
         self.dtype = dtype
 
     def _values(self):

@@ -99,7 +99,7 @@ class name_scope:
         if kwargs:
             raise TypeError(f"name_scope() got unexpected keyword arguments: {sorted(kwargs)}")
         if not isinstance(name, str) or "/" in name:
-            raise ValueError(f"Argument `name` must be a string and cannot contain character `/`. Received: name={name}")
+            raise ValueError(f"`name` {name}: it must be a string and cannot contain character `/`.")
         self.name, self.caller, self.override_parent = name, caller, override_parent
         self.deduplicate = deduplicate and caller is not None
 

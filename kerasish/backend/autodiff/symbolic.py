@@ -136,10 +136,7 @@ class Operation(Saveable):
         if name is None:
             name = auto_name(type(self).__name__)
         if not isinstance(name, str) or "/" in name:
-            raise ValueError(
-                "Argument `name` must be a string and cannot contain character `/`. "
-                f"Received: name={name} (of type {type(name)})"
-            )
+            raise ValueError(f"`name` {name} ({type(name)}): it must be a string and cannot contain character `/`.")
         self.name = name
         self._inbound_nodes, self._outbound_nodes = [], []
 
@@ -175,8 +172,7 @@ class Operation(Saveable):
             return config  # a subclass that has its own get_config calls this one for the name
         if self._auto_config is None:
             raise NotImplementedError(
-                f"Object {type(self).__name__} was created by passing non-serializable argument values in `__init__()`: "
-                "implement `get_config()` to make it serializable."
+                f"{type(self).__name__} has constructor arguments that are no plain values: give it a `get_config()` to serialize it."
             )
         config.update(self._auto_config)
         parameters = inspect.signature(type(self).__init__).parameters.values()
@@ -192,7 +188,7 @@ class Operation(Saveable):
 
     def _node_attribute(self, attribute, what):
         if not self._inbound_nodes:
-            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {what}.")
+            raise AttributeError(f"{self.name} has never been called: there is no defined {what} yet.")
         values = getattr(self._inbound_nodes[0], attribute)
         return values[0] if isinstance(values, list) and len(values) == 1 else values
 
@@ -304,7 +300,7 @@ def map_graph(inputs, outputs):
     operations.sort(key=lambda operation: (-operation_depths[id(operation)], first_met[id(operation)]))
     for name, times in collections.Counter(operation.name for operation in operations).items():
         if times > 1:
-            raise ValueError(f'The name "{name}" is used {times} times in the model. All operation names should be unique.')
+            raise ValueError(f'The name "{name}" is used {times} times: give each operation its own.')
     return nodes, operations
 
 

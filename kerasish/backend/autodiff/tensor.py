@@ -183,13 +183,10 @@ class KerasTensor(Tensor):
         )
 
     def __array__(self, dtype=None, copy=None):
-        raise ValueError(
-            "A KerasTensor is symbolic: it's a placeholder for a shape and a dtype. It doesn't have any actual numerical "
-            "value. You cannot convert it to a NumPy array."
-        )
+        raise ValueError("A KerasTensor is symbolic: there is no array to read, since it doesn't have any actual numerical value.")
 
     def __bool__(self):
-        raise TypeError("A symbolic KerasTensor cannot be used as a boolean.")
+        raise TypeError("A KerasTensor has no value and cannot be used as a boolean.")
 
     def __iter__(self):
         raise TypeError("Iterating over a symbolic KerasTensor is not supported.")
@@ -216,7 +213,7 @@ def standardize_shape(shape):
             except (AttributeError, TypeError):
                 raise ValueError(f"Cannot convert '{shape}' to a shape. Found invalid entry '{n}' of type '{type(n)}'.") from None
             if n < 0:
-                raise ValueError(f"Cannot convert '{shape}' to a shape. Negative dimensions are not allowed.")
+                raise ValueError(f"Cannot convert '{shape}' to a shape. Negative dimensions mean nothing.")
         out.append(n)
     return tuple(out)
 
@@ -246,7 +243,7 @@ def as_array(x, dtype=None):
     if hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray):
         try:
             x = xp.from_dlpack(x)
-        except (BufferError, RuntimeError, TypeError):
+        except (BufferError, RuntimeError, TypeError, ValueError):  # an array of another device
             x = np.asarray(x)
     if wanted is None:
         default = _default_dtype(x) if not isinstance(x, xp.array_types) else None

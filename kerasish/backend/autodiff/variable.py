@@ -32,7 +32,8 @@ class Variable:
             raise ValueError(f"Variable: {given} are not supported: variables live whole on one device.")
         name = name or auto_name(type(self).__name__)
         if not isinstance(name, str) or "/" in name:
-            raise ValueError(f"Argument `name` must be a string and cannot contain character `/`. Received: name={name}")
+            raise ValueError("Argument `name` must be a string without `/` (a variable's name cannot contain character `/`). "
+                             f"Got {name}")
         _check_choice("aggregation", aggregation, _AGGREGATIONS)
         _check_choice("synchronization", synchronization, _SYNCHRONIZATIONS)
         self._name, self._path = name, f"{path}/{name}" if (path := current_path()) else name
@@ -44,11 +45,11 @@ class Variable:
         self._value = self._initializer = None
         if callable(initializer):
             if shape is None:
-                raise ValueError("When creating a Variable from an initializer, the `shape` argument should be specified. "
-                                 f"Received: initializer={initializer} and shape={shape}")  # fmt: skip
+                raise ValueError("When creating a Variable from an initializer, the `shape` must be given. Got "
+                                 f"initializer={initializer}, shape={shape}")  # fmt: skip
             self._shape, self._dtype = standardize_shape(shape), standardize_dtype(dtype)
             if None in self._shape:
-                raise ValueError(f"Shapes used to initialize variables must be fully-defined (no `None`). Received: shape={shape}")
+                raise ValueError(f"A variable's shape must be fully defined before it gets values. Received shape={shape}")
             if state.stateless is not None:
                 if state.stateless.initialize_variables:
                     _deferred.append(self)
@@ -135,8 +136,7 @@ class Variable:
         value = as_tensor(value, self._dtype)
         if value.shape != self._shape and (len(value.shape) != len(self._shape) or None not in value.shape):
             raise ValueError(
-                "The shape of the target variable and the shape of the target value in `variable.assign(value)` must match. "
-                f"variable.shape={self._shape}, Received: value.shape={value.shape}. Target variable: {self.path}"
+                f"The assigned value's shape {value.shape} and the variable's shape {self._shape} must match. Variable: {self.path}"
             )
         return value
 

@@ -71,7 +71,7 @@ def _from_one(ins, outs, axis=-1, **attrs):
 _ALIGN = {
     renamed: ("reshape", "_relabel", "copy"),
     spread: ("spread",),
-    reduction: ("sum", "mean", "max", "min", "any", "all"),
+    reduction: ("sum", "mean", "prod", "max", "min", "any", "all"),
     _sum_to: ("sum_to",),
     place: ("argmax", "argmin", "logsumexp"),
     along: ("plain_softmax", "log_softmax"),
@@ -87,25 +87,27 @@ _ALIGN = {
         "logical_not", "isfinite", "isnan", "isinf", "floor", "ceil", "trunc", "_power", "masked_scale", "_scale_and_shift",
         "_sigmoid_crossentropy", "zeros_like", "ones_like", "hard_shrink", "soft_shrink", "threshold", "squareplus",
         "erfc", "erfinv", "exp2", "logaddexp", "logaddexp2", "hypot", "nextafter", "heaviside", "nan_to_num", "isclose", "deg2rad",
-        "rad2deg", "sparse_sigmoid", "sparse_plus", "i0",
+        "rad2deg", "sparse_sigmoid", "sparse_plus", "i0", "fmod", "mod", "floor_divide", "signbit", "_half_turns",
     ),
 }  # fmt: skip
 ALIGNED = {name: align for align, names in _ALIGN.items() for name in names}
 VIEWS = {"broadcast_to", "reshape", "_relabel", "spread"}  # they compute nothing
-_DEAR = {"i0", "erf", "erfc", "erfinv", "_gelu_tanh", "_normal_cdf", "_power", "logaddexp", "logaddexp2"}
+_DEAR = {"i0", "erf", "erfc", "erfinv", "_gelu_tanh", "_normal_cdf", "_power", "logaddexp", "logaddexp2", "fmod", "mod", "floor_divide"}
 CHEAP = {*_ALIGN[elements], *_ALIGN[renamed], *_ALIGN[reduction], "sum_to", "spread"} - _DEAR  # what NumPy does in one quick pass
 REDUCTIONS = {*_ALIGN[reduction], "sum_to"}  # they may go over any axes
 
 
-def fusible(name, attrs, ins, outs):
+def fusible(name, attrs, ins, outs, dtypes=DTYPES):
     """How the shapes of a call lie on each other: those of inputs and outputs and what its own axis leaves, all of one rank.
 
     ``ins``, ``outs``: pairs (shape, dtype). None where the call can be in no group.
     """
     align = ALIGNED.get(name)
-    if align is None or any(dtype not in DTYPES or 0 in shape for shape, dtype in (*ins, *outs)):
+    if align is None or any(dtype not in dtypes or 0 in shape for shape, dtype in (*ins, *outs)):
         return None
     if name in ("_power", "sign", "_slope_of_absolute") and any("float" not in dtype for _, dtype in ins):
+        return None
+    if name in ("fmod", "mod", "floor_divide") and any(dtype == "int64" for _, dtype in ins):
         return None
     if name in ("any", "all") and any(dtype != "bool" for _, dtype in ins):
         return None
@@ -138,9 +140,9 @@ class Domain(typing.NamedTuple):
     inner: tuple = ()
 
     @classmethod
-    def of(cls, call, specs):
+    def of(cls, call, specs, dtypes=DTYPES):
         """That of one call, None where it can be in no group. ``specs``: (shape, dtype) by value."""
-        shapes = fusible(call.op.name, call.attrs, *([specs[i] for i in numbers] for numbers in (call.inputs, call.outputs)))
+        shapes = fusible(call.op.name, call.attrs, *([specs[i] for i in numbers] for numbers in (call.inputs, call.outputs)), dtypes)
         if shapes is None:
             return None
         ins, outs, inner = shapes

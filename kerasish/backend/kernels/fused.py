@@ -36,7 +36,7 @@ def _identity(k, kind, dtype, n=0):
     """What changes nothing: the start of a sum, of a maximum, ..., in n lanes."""
     t = ir.VectorType(TYPES[dtype], n) if n else TYPES[dtype]
     if kind not in ("max", "min"):
-        return k.const(int(kind == "all"), t)
+        return k.const(int(kind in ("all", "prod")), t)
     if "float" in dtype:
         return k.const(-math.inf if kind == "max" else math.inf, t)
     bits = TYPES[dtype].width
@@ -47,6 +47,8 @@ def _identity(k, kind, dtype, n=0):
 def _combine(k, kind, dtype, a, b):
     if kind == "sum":
         return a + b
+    if kind == "prod":
+        return a * b
     if kind in ("any", "all"):
         return a | b if kind == "any" else a & b
     return (maximum if kind == "max" else minimum)(k, dtype, dtype, a, b)

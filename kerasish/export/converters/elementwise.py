@@ -273,6 +273,11 @@ def signbit(g, x):
     return g.Less(g.where(g.Equal(x, 0), g.Reciprocal(x), x), 0) if is_float(x.dtype) else g.Less(g.wide(x), 0)
 
 
+@onnx("_half_turns")
+def half_turns(g, x):
+    return g.where(g.IsNaN(x), x, g.where(signbit(g, x), g.constant(math.pi, x.dtype), 0))
+
+
 @onnx("isreal")
 def isreal(g, x):
     return g.Or(g.Equal(x, x), g.constant(True))

@@ -159,6 +159,11 @@ def _starts(g, start, shape):
     return g.where(g.Less(start, 0), g.Add(start, g.shape(shape)), start)
 
 
+@onnx("_differences")
+def differences(g, x, axis):
+    return g.Sub(g.slice(x, axis, 1, None), g.slice(x, axis, None, -1))
+
+
 @onnx("_slice")
 def slice_at(g, x, start, sizes):
     start = _starts(g, start, x.shape)

@@ -38,22 +38,16 @@ class STFTSpectrogram(Layer):
     def check(self):
         super().check()
         if self.frame_step is not None and not 1 <= self.frame_step <= self.frame_length:
-            raise ValueError(
-                "`frame_step` should be a positive integer not greater than `frame_length`. "
-                f"Received frame_step={self.frame_step}, frame_length={self.frame_length}"
-            )
+            raise ValueError(f"`frame_step` should be a positive integer up to `frame_length`={self.frame_length}, got {self.frame_step}")
         if self.fft_length is not None:
             if self.fft_length < self.frame_length:
-                raise ValueError(
-                    "`fft_length` should be not less than `frame_length`. "
-                    f"Received fft_length={self.fft_length}, frame_length={self.frame_length}"
-                )
+                raise ValueError(f"`fft_length` is {self.fft_length}, less than `frame_length`={self.frame_length}")
             if self.fft_length & (self.fft_length - 1):
-                warnings.warn(f"`fft_length` is recommended to be a power of two. Received fft_length={self.fft_length}", stacklevel=4)
+                warnings.warn(f"`fft_length`={self.fft_length} is slower than a power of two would be", stacklevel=4)
         if self.mode not in _MODES:
-            raise ValueError(f"Output mode is invalid, it must be one of {', '.join(_MODES)}. Received: mode={self.mode}")
+            raise ValueError(f"`mode` is one of {', '.join(_MODES)}, not {self.mode}")
         if self.padding not in ("valid", "same"):
-            raise ValueError(f"Padding is invalid, it should be 'valid', 'same'. Received: padding={self.padding}")
+            raise ValueError(f"`padding` is one of 'valid', 'same', not {self.padding}")
         self._frame_step = self.frame_step or self.frame_length // 2
         self._fft_length = self.fft_length or 2 ** math.ceil(math.log2(self.frame_length))
         self._initializer("real")  # window and scaling are checked there
@@ -71,7 +65,7 @@ class STFTSpectrogram(Layer):
 
     def call(self, inputs):
         if inputs.dtype not in ("float16", "float32", "float64"):
-            raise TypeError(f"Invalid input type. Expected `float16`, `float32` or `float64`. Received: input type={inputs.dtype}")
+            raise TypeError(f"Invalid input type {inputs.dtype}: use `float16`, `float32` or `float64`.")
         channels = inputs.shape[-1 if self.data_format == "channels_last" else 1]
         return self._arranged(self._transformed(inputs, channels), channels)
 
@@ -144,8 +138,8 @@ class MelSpectrogram(Layer):
         self.max_freq = self.max_freq or int(self.sampling_rate / 2)
         if self.fft_length < self.sequence_length:
             raise ValueError(
-                "`fft_length` must be greater than or equal to `sequence_length`. "
-                f"Received: `sequence_length`={self.sequence_length}, `fft_length`={self.fft_length}."
+                f"`fft_length` must be greater than or equal to {self.sequence_length}, its `sequence_length`, but is "
+                f"{self.fft_length}."
             )
 
     def call(self, inputs):

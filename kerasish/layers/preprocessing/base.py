@@ -24,7 +24,7 @@ class BaseImagePreprocessingLayer(Layer):
     def _init_base(self, factor=None, bounding_box_format=None, data_format=None, **kwargs):
         super()._init_base(**kwargs)
         if factor is not None:
-            raise ValueError(f"Layer {type(self).__name__} does not take a `factor` argument. Received: factor={factor}")
+            raise ValueError(f"{type(self).__name__} has no `factor` to set, got {factor}")
         self.bounding_box_format = bounding_box_format
         self.data_format = standardize_data_format(data_format)
 
@@ -117,18 +117,15 @@ class BaseImagePreprocessingLayer(Layer):
         if key == "bounding_boxes":
             if not self.bounding_box_format:
                 raise ValueError(
-                    "You passed an input with a 'bounding_boxes' key, but you didn't specify a bounding box format. Pass a "
-                    f"`bounding_box_format` argument to your {type(self).__name__} layer, e.g. `bounding_box_format='xyxy'`."
+                    f"Images with 'bounding_boxes' need the layer's `bounding_box_format`: {type(self).__name__}(..., "
+                    "bounding_box_format='xyxy')."
                 )
             return densify_bounding_boxes(value)
         return ops.convert_to_tensor(value) if key in _TRANSFORMED else value
 
     def _is_single(self, images):
         if images.ndim not in (3, 4):
-            raise ValueError(
-                "Expected image tensor to have rank 3 (single image) or 4 (batch of images). "
-                f"Received: data.shape={images.shape}"
-            )
+            raise ValueError(f"An image has rank 3, a batch of them rank 4, but data.shape={images.shape}")
         return images.ndim == 3
 
     def _transformed(self, key, value, transformation, training):
@@ -187,7 +184,4 @@ def factor_range(factor, bounds, name="factor"):
         return tuple(sorted(factor))
     if isinstance(factor, (int, float)) and low <= factor <= high:
         return max(-abs(factor), low), abs(factor)
-    raise ValueError(
-        f"The `{name}` argument should be a number (or a list of two numbers) in the range [{low}, {high}]. "
-        f"Received: {name}={factor}"
-    )
+    raise ValueError(f"`{name}` is a number or a list of two, in the range [{low}, {high}]. Got {factor}")

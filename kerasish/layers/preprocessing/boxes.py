@@ -25,7 +25,7 @@ def convert_format(boxes, source, target, height=None, width=None, dtype="float3
         return {**boxes, "boxes": convert_format(boxes["boxes"], source, target, height, width, dtype)}
     boxes = ops.cast(boxes, dtype)
     if boxes.shape[-1] != 4:
-        raise ValueError(f"`boxes` must be a tensor with the last dimension of 4. Received: boxes.shape={boxes.shape}")
+        raise ValueError(f"`boxes` need a last dimension of 4, got shape {boxes.shape}")
     source, target = source.lower(), target.lower()
     if source not in FORMATS or target not in FORMATS:
         raise ValueError(f"Bounding box formats are {FORMATS}. Received: source={source}, target={target}")
@@ -117,7 +117,7 @@ def densify_bounding_boxes(bounding_boxes):
     [[3], [-1]]
     """
     if not isinstance(bounding_boxes, dict) or not {"boxes", "labels"} <= set(bounding_boxes):
-        raise ValueError(f"Expected `bounding_boxes` to be a dict with keys 'boxes' and 'labels'. Received: {bounding_boxes}")
+        raise ValueError(f"`bounding_boxes` is a dict of 'boxes' and 'labels', got {bounding_boxes}")
     boxes, labels = bounding_boxes["boxes"], bounding_boxes["labels"]
     if isinstance(boxes, list):
         if not isinstance(labels, list) or len(boxes) != len(labels):

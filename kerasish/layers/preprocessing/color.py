@@ -9,7 +9,7 @@ from kerasish.layers.preprocessing.base import BaseImagePreprocessingLayer, fact
 def checked_range(value_range):
     """The smallest and the largest value that images have, as a sorted pair; ValueError for anything else."""
     if not isinstance(value_range, (tuple, list)) or len(value_range) != 2:
-        raise ValueError(f"The `value_range` argument should be a list of two numbers. Received: value_range={value_range}")
+        raise ValueError(f"The `value_range` argument should be a list of two numbers, got {value_range}")
     return tuple(sorted(value_range))
 
 
@@ -247,7 +247,7 @@ class RandomGrayscale(_RandomColor):
 
     def _set_factor(self, factor):
         if not 0 <= factor <= 1:
-            raise ValueError(f"`factor` should be between 0 and 1. Received: factor={factor}")
+            raise ValueError(f"`factor` has to lie between 0 and 1, got {factor}")
 
     def _draw(self, batch, seed):
         return random.uniform((batch, 1, 1, 1), seed=seed) < self.factor
@@ -421,7 +421,5 @@ class Solarization(_RandomColor):
 def _checked_share(factor, name):
     pair = tuple(sorted(factor)) if isinstance(factor, (tuple, list)) else (0, factor)
     if len(pair) != 2 or not all(isinstance(x, (int, float)) and 0 <= x <= 1 for x in pair):
-        raise ValueError(
-            f"The `{name}` argument should be a number (or a list of two numbers) in the range [0, 1]. Received: {name}={factor}"
-        )
+        raise ValueError(f"`{name}` is a number or a list of two, in the range [0, 1]. Got {factor}")
     return pair

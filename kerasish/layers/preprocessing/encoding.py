@@ -73,10 +73,7 @@ class CategoryEncoding(Layer):
             raise ValueError(f"Unknown arg for output_mode: {self.output_mode}. Expected 'count', 'one_hot' or 'multi_hot'.")
         refuse_sparse(self)
         if self.num_tokens is None:
-            raise ValueError(
-                "num_tokens must be set to use this layer. If the number of tokens is not known beforehand, use the IntegerLookup "
-                "layer instead."
-            )
+            raise ValueError("num_tokens must be set to use this layer. Where it is not known, take an IntegerLookup.")
         if self.num_tokens < 1:
             raise ValueError(f"`num_tokens` must be >= 1. Received: num_tokens={self.num_tokens}.")
 
@@ -84,8 +81,7 @@ class CategoryEncoding(Layer):
         if count_weights is not None:
             if self.output_mode != "count":
                 raise ValueError(
-                    "`count_weights` is not used when `output_mode` is not `'count'`. "
-                    f"Received `count_weights={count_weights}` with output_mode='{self.output_mode}'."
+                    f"`count_weights` is not used when `output_mode` is '{self.output_mode}', but with 'count'. Got {count_weights}."
                 )
             count_weights = ops.cast(as_tensor(count_weights), self.compute_dtype)
         inputs = as_tensor(inputs)

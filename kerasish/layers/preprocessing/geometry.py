@@ -192,7 +192,7 @@ def _strict_range(factor, name, allowed, bounds):
     is_pair = isinstance(factor, (tuple, list))
     pair = tuple(factor) if is_pair else (factor, factor)
     if len(pair) != 2 or not all(isinstance(x, (int, float)) and allowed(x) for x in pair):
-        raise ValueError(f"`{name}` should be a number (or a list of two numbers) in the range {bounds}. Received: {name}={factor}")
+        raise ValueError(f"`{name}` is a number or a list of two, in the range {bounds}. Got {factor}")
     return tuple(sorted(pair)) if is_pair else (-abs(factor), abs(factor))
 
 
@@ -321,7 +321,7 @@ class RandomPerspective(_Sometimes):
     def check(self):
         super().check()
         if not 0 <= self.scale <= 1:
-            raise ValueError(f"The `scale` argument should be a number in the range [0, 1]. Received: scale={self.scale}")
+            raise ValueError(f"`scale` is a number in the range [0, 1], not {self.scale}")
 
     def _drawn(self, seed, batch, height, width):
         chosen = self._chosen(seed, batch)
@@ -443,7 +443,7 @@ class RandomErasing(_Sometimes):
         self.scale = factor_range(self.scale, self._FACTOR_BOUNDS, "scale")
         fill = self.fill_value
         if not (fill is None or isinstance(fill, (int, float)) or (isinstance(fill, (tuple, list)) and len(fill) == 3)):
-            raise ValueError(f"The `fill_value` argument should be a number (or a list of three numbers). Received: fill_value={fill}")
+            raise ValueError(f"`fill_value` is a number or a list of three, not {fill}")
 
     def get_random_transformation(self, data, training=True, seed=None):
         if not training:

@@ -21,7 +21,7 @@ def standardize_salt(salt, who):
         return list(salt)
     if isinstance(salt, int):
         return [salt, salt]
-    raise ValueError(f"The `salt` argument for `{who}` can only be a tuple of 2 integers, or a single integer. Received: salt={salt}.")
+    raise ValueError(f"The `salt` of `{who}` is an integer or a tuple of 2 integers, not {salt}.")
 
 
 def hash_bins(values, num_bins, salt=None):
@@ -61,15 +61,10 @@ class Hashing(HostLayer):
         if self._default_dtype:
             self.dtype_policy = "int64" if self.output_mode == "int" else config.floatx()
         if self.num_bins is None or self.num_bins <= 0:
-            raise ValueError(
-                f"The `num_bins` for `Hashing` cannot be `None` or non-positive values. Received: num_bins={self.num_bins}."
-            )
+            raise ValueError(f"The `num_bins` for `Hashing` cannot be `None` or non-positive, got {self.num_bins}.")
         check_output_mode(self)
         if self.output_mode == "int" and self.dtype_policy.name not in ("int32", "int64"):
-            raise ValueError(
-                "When `output_mode='int'`, `dtype` should be an integer type, 'int32' or 'int64'. "
-                f"Received: dtype={self.dtype_policy.name}"
-            )
+            raise ValueError(f'When `output_mode="int"`, `dtype` should be an integer type, not {self.dtype_policy.name}')
         self.salt = standardize_salt(self.salt, "Hashing")
         self.strong_hash = self.salt is not None
 
@@ -110,20 +105,16 @@ class HashedCrossing(HostLayer):
 
     def call(self, inputs):
         if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
-            raise ValueError(
-                f"`HashedCrossing` should be called on a list or tuple of at least two inputs. Received: inputs={inputs}"
-            )
+            raise ValueError(f"Crossing needs at least two inputs: it should be called on a list or tuple, got {inputs}")
         inputs = [x if isinstance(x, Tensor) else read(x) for x in inputs]
         shape = tuple(inputs[0].shape)
         if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
             raise ValueError(
-                "All `HashedCrossing` inputs should have shape `()`, `(batch_size)` or `(batch_size, 1)`. "
-                f"Received inputs of shapes {[tuple(x.shape) for x in inputs]}"
+                "All `HashedCrossing` inputs should have shape `()`, `(batch,)` or `(batch, 1)`, got "
+                f"{[tuple(x.shape) for x in inputs]}"
             )
         if any(tuple(x.shape) != shape for x in inputs):
-            raise ValueError(
-                f"All `HashedCrossing` inputs should have equal shape. Received inputs of shapes {[tuple(x.shape) for x in inputs]}"
-            )
+            raise ValueError(f"`HashedCrossing` inputs should have equal shapes, got {[tuple(x.shape) for x in inputs]}")
         indices = as_tensor(self._bins([read(x) for x in inputs])) if self._known(*inputs) else Tensor(None, shape, "int64")
         return encode(indices, self.output_mode, self.num_bins, self.compute_dtype)
 
@@ -131,7 +122,7 @@ class HashedCrossing(HostLayer):
         joined = np.full(math.prod(columns[0].shape), np.uint64(CROSS_KEY))
         for values in columns:
             if values.dtype.kind not in "Uiu":
-                raise ValueError(f"All `HashedCrossing` inputs should have an integer or string dtype. Received: {values.dtype}")
+                raise ValueError(f"Crossed inputs should have an integer or string dtype, got {values.dtype}")
             own = farmhash64(to_bytes(values)) if values.dtype.kind == "U" else values.ravel().astype("int64").view("uint64")
             joined = join_hashes(joined, own)
         return (joined % np.uint64(self.num_bins)).astype("int64").reshape(columns[0].shape)

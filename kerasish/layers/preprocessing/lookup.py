@@ -30,10 +30,9 @@ def refuse_file(vocabulary):
     """ValueError for a file's name in a config that is loaded: a model from a stranger must not read files of this machine."""
     if isinstance(vocabulary, str) and in_safe_mode(False):
         raise ValueError(
-            "Requested the loading of a vocabulary file outside of the model archive. This carries a potential risk of loading arbitrary "
-            "and sensitive files and thus it is disallowed by default. If you trust the source of the artifact, you can override this "
-            "error by passing `safe_mode=False` to the loading function, or calling `keras.config.enable_unsafe_deserialization()`. "
-            f"Vocabulary file: '{vocabulary}'"
+            f"The vocabulary file '{vocabulary}' lies outside of the model archive: a model from elsewhere could read any file "
+            "of this machine in this way. If you trust it, load it with `safe_mode=False`, or call "
+            "`keras.config.enable_unsafe_deserialization()`."
         )
 
 
@@ -60,9 +59,7 @@ class _IndexLookup(HostLayer):
         if self._has_input_vocabulary is None:
             self._has_input_vocabulary = vocabulary is not None
         if self.output_mode == "tf_idf" and self._has_input_vocabulary and idf_weights is None:
-            raise ValueError(
-                "When specifying the `vocabulary` argument, in TF-IDF output mode, the `idf_weights` argument must also be provided."
-            )
+            raise ValueError("A `vocabulary` for TF-IDF comes with its `idf_weights`.")
         self._vocabulary = _Vocabulary()
         self._forget()
         if vocabulary is not None:
@@ -70,27 +67,24 @@ class _IndexLookup(HostLayer):
 
     def _check_fields(self, idf_weights):
         if self.max_tokens is not None and self.max_tokens <= 1:
-            raise ValueError(f"If set, `max_tokens` must be greater than 1. Received: max_tokens={self.max_tokens}")
+            raise ValueError(f"If set, `max_tokens` must be greater than 1, got {self.max_tokens}")
         if self.pad_to_max_tokens and self.max_tokens is None:
-            raise ValueError(f"If pad_to_max_tokens is True, must set `max_tokens`. Received: max_tokens={self.max_tokens}")
+            raise ValueError(f"If pad_to_max_tokens is True, must set `max_tokens`. It is {self.max_tokens}")
         if self.num_oov_indices < 0:
-            raise ValueError(f"`num_oov_indices` must be greater than or equal to 0. Received: num_oov_indices={self.num_oov_indices}")
+            raise ValueError(f"`num_oov_indices` must be greater than or equal to 0. Got {self.num_oov_indices}")
         if self.oov_method not in ("floormod", "farmhash"):
             raise ValueError(
                 f"Unknown value for `oov_method` argument of {type(self).__name__}. Allowed values are: ('floormod', 'farmhash'). "
                 f"Received: oov_method={self.oov_method}"
             )
         if self.salt is not None and self.vocabulary_dtype != "string" and self.oov_method != "farmhash":
-            raise ValueError(f"`salt` can only be used when `oov_method='farmhash'`. Received: oov_method={self.oov_method}")
+            raise ValueError(f"A `salt` needs `oov_method='farmhash'`, got {self.oov_method}")
         self.salt = standardize_salt(self.salt, type(self).__name__)
         check_output_mode(self, (*OUTPUT_MODES, "tf_idf"))
         if self.invert and self.output_mode != "int":
-            raise ValueError(f"`output_mode` must be `'int'` when `invert` is true. Received: output_mode={self.output_mode}")
+            raise ValueError(f"`output_mode` must be `'int'` when `invert` is true. It is {self.output_mode}")
         if idf_weights is not None and self.output_mode != "tf_idf":
-            raise ValueError(
-                f"`idf_weights` should only be set if `output_mode` is `'tf_idf'`. Received: idf_weights={idf_weights} and "
-                f"output_mode={self.output_mode}"
-            )
+            raise ValueError(f"`idf_weights` should only be set if `output_mode` is `'tf_idf'`, got {idf_weights} with {self.output_mode}")
 
     compute_dtype = property(lambda self: self.vocabulary_dtype)
     variable_dtype = property(lambda self: self.vocabulary_dtype)
@@ -148,20 +142,16 @@ class _IndexLookup(HostLayer):
     def _check_tokens(self, tokens):
         repeated = [token for token, count in collections.Counter(tokens).items() if count > 1]
         if repeated:
-            raise ValueError(f"The passed vocabulary has at least one repeated term. The repeated terms are: {repeated}")
+            raise ValueError(f"The passed vocabulary has at least one repeated term. Repeated are: {repeated}")
         for what, token in (("mask", self.mask_token), ("OOV", self.oov_token if self.invert else None)):
             if token is not None and token in tokens:
                 raise ValueError(
-                    f"Found reserved {what} token at unexpected location in `vocabulary`. Either remove all mask and OOV tokens, or "
-                    f"include them only at the start of the vocabulary in precisely this order: {self._special_tokens()}. "
-                    f"Received: {token!r} at index {tokens.index(token)}"
+                    f"The {what} token {token!r} stands at index {tokens.index(token)} of the `vocabulary`. Such tokens are left "
+                    f"out, or come first, in this order: {self._special_tokens()}."
                 )
         size = self._token_start + len(tokens)
         if self.max_tokens is not None and size > self.max_tokens:
-            raise ValueError(
-                "Attempted to set a vocabulary larger than the maximum vocab size. "
-                f"Received vocabulary size is {size}; `max_tokens` is {self.max_tokens}."
-            )
+            raise ValueError(f"A vocabulary of size {size} is larger than the maximum of `max_tokens`={self.max_tokens}.")
 
     def _padded_weights(self, weights, n, has_special):
         """Weights for all indices: special tokens get the mean, indices up to ``max_tokens`` that nothing has get 0."""
@@ -177,8 +167,8 @@ class _IndexLookup(HostLayer):
         size = self._token_start + len(tokens)
         if not self._size_may_change and self._frozen_vocab_size not in (None, size):
             raise RuntimeError(
-                f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, the vocabulary size cannot be changed after "
-                f"the layer is called. Old vocab size is {self._frozen_vocab_size}, new vocab size is {size}"
+                f"With `output_mode={self.output_mode}` and `pad_to_max_tokens=False` a called layer's vocabulary size stays as "
+                f"it is: {self._frozen_vocab_size}, not {size}"
             )
         self._vocabulary = _Vocabulary(tokens, self._token_start)
         self._frozen_vocab_size = size
@@ -199,9 +189,7 @@ class _IndexLookup(HostLayer):
     def count(self, documents):
         """Count the tokens of lists of them."""
         if self._has_input_vocabulary:
-            raise ValueError(
-                f"Cannot adapt layer '{self.name}' after setting a static vocabulary via `vocabulary` argument."
-            )
+            raise ValueError(f"Layer '{self.name}' has a static vocabulary (its `vocabulary` argument): there is nothing to adapt.")
         for tokens in documents:
             self._counts.update(tokens)
             self._document_counts.update(set(tokens))
@@ -255,8 +243,8 @@ class _IndexLookup(HostLayer):
     def _out_of_vocabulary(self, keys):
         if self.num_oov_indices == 0:
             raise ValueError(
-                "When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values "
-                f"{sorted(set(keys.tolist()))[:10]}, consider setting `num_oov_indices=1`."
+                "With `num_oov_indices=0` every input must be a known term, but these are not: "
+                f"{sorted(set(keys.tolist()))[:10]}. Consider `num_oov_indices=1`."
             )
         if self.num_oov_indices == 1:
             return self._oov_start
@@ -277,8 +265,8 @@ class _IndexLookup(HostLayer):
         depth = self.max_tokens if self.pad_to_max_tokens else self._frozen_vocab_size
         if depth is None:
             raise RuntimeError(
-                f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, you must set the layer's vocabulary before "
-                "calling it. Either pass a `vocabulary` argument to the layer, or call `adapt` with some sample data."
+                f"With `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, set the layer's vocabulary before the "
+                "first call: by `vocabulary`, or by `adapt`."
             )
         if self.output_mode != "tf_idf":
             return encode(indices, self.output_mode, depth, config.floatx())
@@ -440,9 +428,7 @@ class IntegerLookup(_IndexLookup):
 
     def _check_fields(self, idf_weights):
         if self.vocabulary_dtype != "int64":
-            raise ValueError(
-                f"Only `vocabulary_dtype='int64'` is supported at this time. Received: vocabulary_dtype={self.vocabulary_dtype}"
-            )
+            raise ValueError(f"`vocabulary_dtype` can be 'int64' alone, not {self.vocabulary_dtype}")
         super()._check_fields(idf_weights)
 
     def _keys(self, x):

@@ -33,32 +33,22 @@ class Normalization(Layer):
         self.invert = invert
         self.input_mean, self.input_variance = mean, variance
         if (mean is None) != (variance is None):
-            raise ValueError(
-                f"When setting values directly, both `mean` and `variance` must be set. Received: mean={mean} and variance={variance}"
-            )
+            raise ValueError(f"Of given values both `mean` and `variance` must be set, got {mean} and {variance}")
         if np.shape(mean) != np.shape(variance):
-            raise ValueError(
-                "When setting values directly, `mean` and `variance` must have the same shape. "
-                f"Received: mean shape {np.shape(mean)} and variance shape {np.shape(variance)}"
-            )
+            raise ValueError(f"`mean` and `variance` must have the same shape, got {np.shape(mean)} and {np.shape(variance)}")
         if len(np.shape(mean)) > len(self.axis):
-            raise ValueError(
-                f"The rank of `mean` must be less than or equal to the number of axes ({len(self.axis)}). "
-                f"Received: mean shape {np.shape(mean)} for axis {self.axis}"
-            )
+            raise ValueError(f"`mean` of shape {np.shape(mean)} has more dimensions than the {len(self.axis)} of axis {self.axis}")
 
     def build(self, input_shape):
         ndim = len(input_shape)
         if any(not -ndim <= axis < ndim for axis in self.axis):
-            raise ValueError(
-                f"All `axis` values must be in the range [-ndim, ndim). Received inputs with ndim={ndim}, while axis={self.axis}"
-            )
+            raise ValueError(f"All `axis` values must be in the range that ndim={ndim} allows, got {self.axis}")
         self._keep = tuple(sorted(axis % ndim for axis in self.axis))
         for axis in self._keep:
             if input_shape[axis] is None:
                 raise ValueError(
-                    f"All `axis` values to be kept must have a known shape. Received axis={self.axis}, "
-                    f"inputs.shape={tuple(input_shape)}, with unknown axis at index {axis}"
+                    f"All `axis` values to be kept need a known size: axis {axis} of inputs of shape {tuple(input_shape)} has "
+                    f"none (axis={self.axis})"
                 )
         self._reduce = tuple(axis for axis in range(ndim) if axis not in self._keep)
         self._broadcast_shape = tuple(n if axis in self._keep else 1 for axis, n in enumerate(input_shape))
@@ -109,7 +99,7 @@ class Normalization(Layer):
             variance = variance + (new_variance + ops.square(new_mean - total_mean)) * share
             mean = total_mean
         if not count:
-            raise ValueError("adapt() received an empty iterable (no batches). Expected at least one batch.")
+            raise ValueError("adapt() was given an empty iterable: one batch at least is needed.")
         self.adapt_mean.assign(mean)
         self.adapt_variance.assign(variance)
 
@@ -118,8 +108,8 @@ class Normalization(Layer):
             self.build(tuple(shape))
         elif len(shape) != len(self._broadcast_shape) or any(shape[axis] != self._broadcast_shape[axis] for axis in self._keep):
             raise ValueError(
-                f"The layer was built with input_shape={self.get_build_config()['input_shape']}, but adapt() is being called with data "
-                f"with an incompatible shape, data.shape={tuple(shape)}"
+                f"adapt() got data of an incompatible shape, {tuple(shape)}: the layer was built with "
+                f"{self.get_build_config()['input_shape']}"
             )
 
     def finalize_state(self):
@@ -140,10 +130,7 @@ def _batches(data):
     for batch in data:
         batch = batch[0] if isinstance(batch, tuple) else batch
         if getattr(batch, "shape", None) is None:
-            raise TypeError(
-                "adapt() expects an iterable that yields arrays or tensors with a `.shape` attribute. "
-                f"Got an element of type {type(batch).__name__}."
-            )
+            raise TypeError(f"adapt() takes batches that are arrays or tensors, got a {type(batch).__name__}.")
         yield as_tensor(batch)
 
 
@@ -165,7 +152,7 @@ class Discretization(Layer):
         self.bin_boundaries = bin_boundaries
         check_output_mode(self)
         if num_bins is not None and num_bins < 0:
-            raise ValueError(f"`num_bins` must be greater than or equal to 0. Received: `num_bins={num_bins}`")
+            raise ValueError(f"`num_bins` cannot be negative, got {num_bins}")
         if (num_bins is None) == (bin_boundaries is None):
             raise ValueError(
                 "You need to set either `num_bins` or `bin_boundaries`, and not both. "
@@ -178,19 +165,14 @@ class Discretization(Layer):
 
     def call(self, inputs):
         if self.bin_boundaries is None:
-            raise ValueError(
-                "You need to either pass the `bin_boundaries` argument at construction time or call `adapt(dataset)` before you can "
-                "start using the `Discretization` layer."
-            )
+            raise ValueError("You need to give it boundaries first: pass `bin_boundaries`, or call `adapt(dataset)`.")
         indices = ops.digitize(inputs, as_tensor(list(self.bin_boundaries), "float32"))
         return encode(indices, self.output_mode, len(self.bin_boundaries) + 1, self.output_dtype)
 
     def adapt(self, data, steps=None):
         """Learn the boundaries from an array or from batches (``steps``: only so many)."""
         if self.num_bins is None:
-            raise ValueError(
-                "Cannot adapt a Discretization layer that has been initialized with `bin_boundaries`, use `num_bins` instead."
-            )
+            raise ValueError("A Discretization with given `bin_boundaries` does not adapt: give it `num_bins` instead.")
         self.reset_state()
         for i, batch in enumerate([data] if isinstance(data, np.ndarray) or is_tensor(data) else data):
             if steps is not None and i >= steps:

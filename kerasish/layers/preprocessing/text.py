@@ -78,17 +78,12 @@ class TextVectorization(HostLayer):
             or isinstance(self.ngrams, int)
             or (isinstance(self.ngrams, tuple) and all(isinstance(n, int) for n in self.ngrams))
         ):
-            raise ValueError(f"`ngrams` must be None, an integer, or a tuple of integers. Received: ngrams={self.ngrams}")
+            raise ValueError(f"`ngrams` is None, an integer or several in a tuple, not {self.ngrams}")
         length = self.output_sequence_length
         if self.output_mode == "int" and not (length is None or isinstance(length, int)):
-            raise ValueError(
-                "`output_sequence_length` must be either None or an integer when `output_mode` is 'int'. "
-                f"Received: output_sequence_length={length}"
-            )
+            raise ValueError(f"With `output_mode='int'`, `output_sequence_length` is None or an integer, not {length}")
         if self.output_mode != "int" and length is not None:
-            raise ValueError(
-                f"`output_sequence_length` must not be set if `output_mode` is not 'int'. Received output_sequence_length={length}."
-            )
+            raise ValueError(f"`output_sequence_length` must not be set if `output_mode` is not 'int'. It is {length}.")
 
     _has_input_vocabulary = property(lambda self: self._lookup_layer._has_input_vocabulary)
 
@@ -110,10 +105,7 @@ class TextVectorization(HostLayer):
     def _texts_shape(self, shape):
         """The shape without its last axis of size 1."""
         if len(shape) > 1 and shape[-1] != 1:
-            raise ValueError(
-                "When using `TextVectorization` to tokenize strings, the input rank must be 1 or the last shape dimension must be 1. "
-                f"Received: inputs.shape={tuple(shape)} with rank={len(shape)}"
-            )
+            raise ValueError(f"To tokenize, an input must be of rank 1 or its last shape dimension must be 1, but shape={tuple(shape)}")
         return tuple(shape[:-1]) if len(shape) > 1 else tuple(shape)
 
     def _standardized(self, texts):

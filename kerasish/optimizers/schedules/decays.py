@@ -104,9 +104,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     def check(self):
         if len(self.boundaries) != len(self.values) - 1:
             raise ValueError(
-                "The length of boundaries should be 1 less than the length of values. Received: "
-                f"boundaries={self.boundaries} of length {len(self.boundaries)}, "
-                f"and values={self.values} of length {len(self.values)}."
+                f"`boundaries` must have 1 less than the length of values, got {self.boundaries} ({len(self.boundaries)}) and "
+                f"{self.values} ({len(self.values)})."
             )
 
     def __call__(self, step):

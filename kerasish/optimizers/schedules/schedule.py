@@ -23,9 +23,7 @@ class LearningRateSchedule(Saveable):
 
     def get_config(self):
         if not self.fields:
-            raise NotImplementedError(
-                f"Learning rate schedule '{type(self).__name__}' must override `get_config()` in order to be serializable."
-            )
+            raise NotImplementedError(f"'{type(self).__name__}' needs a `get_config()` to be serialized.")
         return super().get_config()
 
 
