@@ -65,7 +65,7 @@ ONLY_GRADIENTS = {
 NO_FORM = {
     "cholesky", "inv", "_eig", "_eigh", "_full_svd", "thin_svd", "_lu", "_permutation", "_pinv", "_qr", "_rank", "_solve",
     "_solve_triangular",  # decompositions of matrices
-    "_joined", "polar",  # complex numbers
+    "_joined", "polar", "_from_pairs", "_to_pairs",  # complex numbers
     "_bincount", "_histogram", "_nonzero", "_unique", "_after_loop",  # whose shape depends on values
     "erfinv", "gcd", "i0", "lcm", "nextafter", "_view", "_beam_search",
 }  # fmt: skip
