@@ -14,7 +14,7 @@ class TerminateOnNaN(Callback):
     >>> TerminateOnNaN(raise_error=True).on_batch_end(3, {"loss": float("nan")})
     Traceback (most recent call last):
         ...
-    RuntimeError: NaN or Inf loss encountered at batch 3. Loss value: nan. Terminating training immediately.
+    RuntimeError: NaN or Inf loss encountered at batch 3: nan. Training stops.
     """
 
     def __init__(self, raise_error=False):
