@@ -17,29 +17,36 @@ import typing
 
 import numpy as np
 
-_candidates: dict = {}
+
+class Candidates:
+    """Functions that turn a :class:`Request` into instructions, by the names of the ops that they know; one for each kind of device."""
+
+    def __init__(self):
+        self._functions: dict = {}
+
+    def candidate(self, *names):
+        """Decorator for a function that turns a request for an op of one of these names into instructions, or None."""
+
+        def register(function):
+            for name in names:
+                self._functions.setdefault(name, []).append(function)
+            return function
+
+        return register
+
+    def bind(self, request):
+        """The instructions of the first candidate that takes the call, None if there is none."""
+        for function in self._functions.get(request.op.name, ()):
+            instructions = function(request)
+            if instructions is not None:
+                return [*request.before, *instructions]
+            request.before.clear()
+            request.checks.clear()
+        return None
 
 
-def candidate(*names):
-    """Decorator for a function that turns a :class:`Request` for an op of one of these names into instructions, or None."""
-
-    def register(function):
-        for name in names:
-            _candidates.setdefault(name, []).append(function)
-        return function
-
-    return register
-
-
-def bind(request):
-    """The instructions of the first candidate that takes the call, None if there is none."""
-    for function in _candidates.get(request.op.name, ()):
-        instructions = function(request)
-        if instructions is not None:
-            return [*request.before, *instructions]
-        request.before.clear()
-        request.checks.clear()
-    return None
+_for_the_cpu = Candidates()
+candidate, bind = _for_the_cpu.candidate, _for_the_cpu.bind
 
 
 class Buffer:

@@ -7,12 +7,14 @@ allocates nothing and never waits for the host, so that it can be captured in a 
 import math
 import typing
 
+from kerasish.backend.kernels.candidates import Candidates
 from kerasish.backend.kernels.candidates import Request as _Request
 from kerasish.backend.kernels.cuda.prelude import PRELUDE, WORD
 
 THREADS = 256
 MOST_BLOCKS = (1 << 31) - 1  # of a grid's first axis
-_candidates: dict = {}
+_for_cuda = Candidates()
+candidate, bind = _for_cuda.candidate, _for_cuda.bind
 
 
 class Launch(typing.NamedTuple):
@@ -28,27 +30,6 @@ def source(parameters, body, threads, more="", prelude=PRELUDE):
     """A whole source from the parameters (``float *x``) and the body of its function. ``more``: functions that the body calls."""
     head = f'extern "C" __global__ void __launch_bounds__({threads}) kernel({", ".join(parameters)})'
     return f"{prelude}{more}\n{head} {{\n{body}\n}}\n"
-
-
-def candidate(*names):
-    """Decorator for a function that turns a :class:`Request` for an op of one of these names into launches, or None."""
-
-    def register(function):
-        for name in names:
-            _candidates.setdefault(name, []).append(function)
-        return function
-
-    return register
-
-
-def bind(request):
-    """The launches of the first candidate that takes the call, None if there is none."""
-    for function in _candidates.get(request.op.name, ()):
-        launches = function(request)
-        if launches is not None:
-            return [*request.before, *launches]
-        request.before.clear()
-    return None
 
 
 class Request(_Request):
