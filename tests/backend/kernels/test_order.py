@@ -14,6 +14,12 @@ RNG = np.random.default_rng(0)
 nan, inf = np.nan, np.inf
 
 
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Every test draws the same numbers, whichever tests its process ran before."""
+    RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
 def numbers(*shape, dtype="float32"):
     return RNG.standard_normal(shape).astype(dtype)
 
@@ -55,6 +61,8 @@ def test_searchsorted(length, count, side, dtype):
 @pytest.mark.parametrize("op", [reduction._cumsum, reduction._cumprod], ids=lambda op: op.name)
 def test_running(op, shape, dtype):
     x = numbers(*shape, dtype=dtype)
+    if op is reduction._cumprod:  # products that stay near 1: what rounds to 0 in one order and not in another, times inf, is no number
+        x = np.sign(x) * np.exp2(x / 8)
     axis = len(shape) - 1
     got, want = compared(op, x, axis=axis, dtype=None)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
