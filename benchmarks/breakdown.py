@@ -61,6 +61,16 @@ def _attention_gradient(ins, outs):
     return 2 * math.prod(weights) * (query[-1] + value[-1])
 
 
+def _long_attention(ins, outs):
+    query, key, value = ins[:3]
+    return math.prod(query[:3]) * key[1] * (query[-1] + value[-1])
+
+
+def _long_attention_gradient(ins, outs):
+    query, key, value = ins[1:4]
+    return math.prod(query[:3]) * key[1] * (3 * query[-1] + 2 * value[-1])
+
+
 # multiplications by name of the op, from shapes of inputs and outputs; borders of convolutions count as if they were inside
 RULES = {
     "matmul": lambda ins, outs: math.prod(outs[0]) * ins[0][-1],
@@ -73,6 +83,8 @@ RULES = {
     "_gru_gradient": _sequence((2, 3), 2),
     "_attention": _attention,
     "_attention_gradient": _attention_gradient,
+    "_long_attention": _long_attention,
+    "_long_attention_gradient": _long_attention_gradient,
 }
 
 

@@ -28,13 +28,13 @@ _MOST, _MOST_BYTES = 512, 1 << 28  # kinds of calls that are remembered, memory 
 
 # what moves, compares and selects, and arithmetic that IEEE 754 rounds in one way only
 _EXACT = {
-    "_clip", "_concatenate", "_differences", "_get_item", "_half_turns", "_in_range", "_one_hot", "_pad_constant", "_pad_repeat",
-    "_pick_at", "_put", "_put_at", "_relabel", "_repeat", "_set", "_split", "_stack", "_take", "_take_along", "_top_indices",
-    "_unstack", "_wins", "absolute", "add", "all", "any", "argmax", "argmin", "broadcast_to", "cast", "ceil", "choose", "diagonal",
-    "divide", "equal", "fabs", "flip", "floor", "floor_divide", "fmod", "greater", "greater_equal", "isfinite", "isinf", "isnan",
-    "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "max", "max_pool", "maximum", "min", "minimum",
-    "mod", "multiply", "negative", "not_equal", "relu", "relu6", "searchsorted", "sign", "signbit", "sqrt", "square", "stack_rows",
-    "subtract", "transpose", "tril", "triu", "trunc",
+    "_clip", "_concatenate", "_differences", "_distances", "_get_item", "_half_turns", "_in_range", "_one_hot", "_pad_constant",
+    "_pad_repeat", "_pick_at", "_put", "_put_at", "_relabel", "_repeat", "_set", "_split", "_stack", "_take", "_take_along",
+    "_top_indices", "_unstack", "_wins", "absolute", "add", "all", "any", "argmax", "argmin", "broadcast_to", "cast", "ceil",
+    "choose", "diagonal", "divide", "equal", "extract_sequences", "fabs", "flip", "floor", "floor_divide", "fmod", "greater",
+    "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "max", "max_pool", "maximum", "min", "minimum", "mod", "multiply", "negative", "not_equal", "relu", "relu6",
+    "searchsorted", "sign", "signbit", "sqrt", "square", "stack_rows", "subtract", "transpose", "tril", "triu", "trunc",
 }  # fmt: skip
 _kinds: collections.OrderedDict = collections.OrderedDict()  # kind -> how many calls by now, or a _Replay, or None: NumPy's is the one
 _least: dict = {}

@@ -2,14 +2,19 @@
 
 Without a bias the whole of it is one op, and its gradient is another one, which reads the weights that the first has kept.
 Their kernels take few heads at a time, so that the heads' scores stay in the cache.
+
+Where sequences are long, so that the scores of one head wouldn't, it is another op, which keeps but one number for each query, the
+logarithm of its scores' sum of powers; its gradient computes the weights again (T. Dao et al. 2022). Memory is linear in the length then.
 """
 
 import functools
+import itertools
 import math
 import numbers
 
+from kerasish.backend.arrays import active
 from kerasish.backend.autodiff import shapes
-from kerasish.backend.autodiff.dtypes import floating, result_type
+from kerasish.backend.autodiff.dtypes import floating, numpy_dtype, result_type
 from kerasish.backend.autodiff.gradient import grad
 from kerasish.backend.autodiff.op import add, as_tensor
 from kerasish.backend.autodiff.shapes import same
@@ -110,14 +115,14 @@ def _attention(xp, query, key, value, mask, scale=1.0, out=None):
     return y, weights
 
 
-def _second_order(h, y, g, query, key, value, mask, attended, weights, scale):
+def _second_order(h, y, g, query, key, value, mask, attended, weights, scale, causal=False):
     """Gradients of the first-order gradients' sum, weighted by ``h``; results and weights depend on the other inputs: none of them."""
 
     def weighed(ys, by):
         return functools.reduce(add, [sum(y * w) for y, w in zip(ys, by, strict=True)])
 
     def slopes(g, *inputs):
-        return grad(lambda *inputs: weighed([_in_other_ops(*inputs, mask, scale)], [g]), (0, 1, 2))(*inputs)
+        return grad(lambda *inputs: weighed([_in_other_ops(*inputs, mask, scale, is_causal=causal)], [g]), (0, 1, 2))(*inputs)
 
     found = grad(lambda *inputs: weighed(slopes(*inputs), h), (0, 1, 2, 3))(g, query, key, value)
     return [*found, None, None, None]
@@ -149,21 +154,105 @@ def _attention_gradient(xp, g, query, key, value, mask, attended, weights, scale
     return results
 
 
-def _one_op(query, key, value, mask, scale, is_causal):
-    """The op's result, None where it doesn't take the call: where an axis would be broadcast, or the size of one isn't known."""
+# ---- long sequences: the same without keeping the weights
+_BLIND = -1e38  # a logarithm below which a query has seen no key: its weights can't be had from it
+
+
+def _logarithms(query, key, value, mask, scale, causal):
+    """Shapes of the result and of a number for each query."""
+    batch, queries, heads, _ = query
+    return [(batch, queries, heads, value[3]), (batch, heads, queries)]
+
+
+def _long_gradients(g, y, query, key, value, mask, scale, causal):
+    return [*_long_attention_gradient(g[0], query, key, value, mask, *y, scale=scale, causal=causal), None]
+
+
+def _rows(xp, query, key, mask, causal):
+    """What is worked on at a time: places of some queries of a head and of keys, and which of these they may see (None: all)."""
     (batch, queries, heads, _), keys = query.shape, key.shape[1]
-    if any(x.shape[:3] != (batch, keys, heads) for x in (key, value)):
+    masks = xp.broadcast_to(mask, (batch, heads, queries, keys)) if mask.ndim else None
+    for b, h in itertools.product(range(batch), range(heads)):
+        for rows in xp.parts(queries, keys * query.dtype.itemsize):
+            end = min(rows.stop, keys) if causal and masks is None else keys
+            seen = None if masks is None else masks[b, h, rows]
+            if causal:
+                earlier = xp.arange(rows.start, rows.stop)[:, None] >= xp.arange(end)
+                seen = earlier if seen is None else seen & earlier
+            yield (b, rows, h), (b, slice(end), h), seen
+
+
+@nn_op(_logarithms, _long_gradients, _attention_dtypes)
+def _long_attention(xp, query, key, value, mask, scale=1.0, causal=False, out=None):
+    """As :func:`_attention`, but in place of the softmax the logarithm of each query's sum of powers. ``causal``: query i sees keys
+    up to i.
+    """
+    (batch, queries, heads, _), keys = query.shape, key.shape[1]
+    y, logarithms = out or (xp.empty(shape, query.dtype) for shape in ((batch, queries, heads, value.shape[3]), (batch, heads, queries)))
+    for at, of, seen in _rows(xp, query, key, mask, causal):
+        p = xp.matmul(query[at] * scale, key[of].T)
+        if seen is not None:
+            p = xp.where(seen, p, xp.scalar(_HIDDEN, p.dtype))
+        top = p.max(axis=-1, keepdims=True) if keys else xp.zeros((p.shape[0], 1), p.dtype)
+        p -= top
+        xp.exp(p, out=p)
+        total = xp.sum(p, axis=(-1,), keepdims=True)
+        p *= 1 / total
+        y[at] = xp.matmul(p, value[of])
+        logarithms[at[0], at[2], at[1]] = (top + xp.log(total))[:, 0]
+    return y, logarithms
+
+
+@nn_op(
+    lambda g, query, key, value, mask, attended, logarithms, scale, causal: [query, key, value],
+    _second_order,
+    lambda dtypes, attrs: ((None,) * len(dtypes), dtypes[0]),
+)
+def _long_attention_gradient(xp, g, query, key, value, mask, attended, logarithms, scale=1.0, causal=False, out=None):
+    """Gradients of the query, the key and the value, from that of the result ``attended`` and the ``logarithms``."""
+    dq, dk, dv = out or tuple(xp.empty(x.shape, x.dtype) for x in (query, key, value))
+    dk[...] = dv[...] = 0
+    for at, of, seen in _rows(xp, query, key, mask, causal):
+        scaled, g_here, sums = query[at] * scale, g[at], logarithms[at[0], at[2], at[1]][:, None]
+        p = xp.matmul(scaled, key[of].T)
+        p -= sums
+        xp.exp(p, out=p)
+        if seen is not None:
+            alike = (sums < _BLIND).astype(p.dtype) * (1 / max(1, key.shape[1]))
+            p = xp.where(seen, p, alike)
+        dv[of] += xp.matmul(p.T, g_here)
+        slopes = xp.matmul(g_here, value[of].T)
+        slopes -= (g_here * attended[at]).sum(axis=-1, keepdims=True)
+        slopes *= p
+        if seen is not None:
+            slopes *= seen
+        dq[at] = xp.matmul(slopes, key[of]) * scale
+        dk[of] += xp.matmul(slopes.T, scaled)
+    return dq, dk, dv
+
+
+# ---- which of them
+def _is_long(query, keys):
+    """Whether the scores of one head are more than what a kernel works on at a time."""
+    queries = query.shape[1]
+    return None not in (queries, keys) and queries * keys * numpy_dtype(query.dtype).itemsize >= active.xp.block
+
+
+def _one_op(query, key, value, mask, scale, is_causal):
+    """The op's result, None where none takes the call: where an axis would be broadcast, or the size of one isn't known."""
+    (batch, queries, heads, _), keys = query.shape, key.shape[1]
+    if any(x.shape[:3] != (batch, keys, heads) for x in (key, value)) or (is_causal and None in (queries, keys)):
         return None
-    if is_causal:
-        if None in (queries, keys):
-            return None
-        earlier = tri(queries, keys, dtype="bool")
-        mask = earlier if mask is None else logical_and(mask, earlier)
     scores = (batch, heads, queries, keys)
     if mask is not None and (None in mask.shape or shapes.broadcast(mask.shape, scores) != scores):
         return None
     if not isinstance(scale, numbers.Real):
         query, scale = query * scale, 1.0
+    if _is_long(query, keys):
+        return _long_attention(query, key, value, True if mask is None else mask, scale=float(scale), causal=bool(is_causal))[0]
+    if is_causal:
+        earlier = tri(queries, keys, dtype="bool")
+        mask = earlier if mask is None else logical_and(mask, earlier)
     return _attention(query, key, value, True if mask is None else mask, scale=float(scale))[0]
 
 

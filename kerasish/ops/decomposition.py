@@ -12,7 +12,7 @@ from kerasish.backend.autodiff.op import as_tensor, cast, composite, op
 from kerasish.backend.autodiff.shapes import broadcast
 from kerasish.ops.creation import ones_like
 from kerasish.ops.elementwise import conjugate, real
-from kerasish.ops.products import in_dtype, inverse_gaps, matmul, only_real, real_at, singles, thin_svd, thin_svd_gradient
+from kerasish.ops.products import in_dtype, inverse_gaps, matmul, only_real, real_at, singles, singular_values, thin_svd, thin_svd_gradient
 from kerasish.ops.reduction import sum
 from kerasish.ops.shaping import concatenate, diagonal, expand_dims, squeeze, swapaxes, tril, triu
 
@@ -315,7 +315,7 @@ def svd(x, full_matrices=True, compute_uv=True):
     x = as_tensor(x)
     *_, m, n = _matrix(x.shape)
     if not compute_uv:
-        return thin_svd(x)[1]
+        return singular_values(x)
     return tuple((_full_svd if full_matrices and (m != n or m is None) else thin_svd)(x))
 
 
@@ -378,6 +378,42 @@ def pinv(x, rcond=None):
     return _pinv(x, rcond=rcond)
 
 
+def _least_squares_gradients(g, y, a, b, rcond, default):
+    p = _pinv(a, rcond=rcond, default=default)
+    return [_pinv_gradient(matmul(g, _transposed(b)), p, a, rcond, default), matmul(_transposed(p), g)]
+
+
+def _by_products(xp, a, b, cutoff):
+    """The solution where surely no singular value of ``a`` is below ``cutoff`` of the largest; None where one may be, or is near it.
+
+    Single precision's products are exact in double precision, and so the square of what an error grows by does no harm.
+    """
+    if a.dtype != xp.float32 or a.shape[0] < a.shape[1] or not a.size:
+        return None
+    a, b = a.astype(xp.float64), b.astype(xp.float64)
+    square = xp.matmul(a.T, a)
+    try:
+        inverse = xp.linalg.inv(square)
+    except ValueError:  # also NumPy's LinAlgError
+        return None
+    spread = xp.sum(square * square) * xp.sum(inverse * inverse)  # at least the largest to the least singular value, to the fourth
+    return xp.matmul(inverse, xp.matmul(a.T, b)) if spread * builtins.max(cutoff, 1e-5) ** 4 < 1 else None
+
+
+@op(
+    lambda a, b, **attrs: (a[1], b[1]),
+    _least_squares_gradients,
+    floating,
+    module="ops.linalg",
+    class_name="LeastSquares",
+)
+def _least_squares(xp, a, b, rcond=None, default=1.0):
+    dtype, a, b = b.dtype, singles(xp, a), singles(xp, b)
+    cutoff = default * builtins.max(a.shape) * float(xp.finfo(a.dtype).eps) if rcond is None else rcond
+    y = _by_products(xp, a, b, cutoff)
+    return in_dtype(xp.matmul(_pinv.kernel(xp, a, rcond, default), b) if y is None else y, dtype)
+
+
 @composite(module="ops.linalg")
 def lstsq(a, b, rcond=None):
     """The ``x`` for which ``a @ x`` is closest to ``b``, the shortest of several (``keras.ops.lstsq``).
@@ -394,9 +430,10 @@ def lstsq(a, b, rcond=None):
         raise ValueError(f"`b` must be of rank 1 or 2, got shape {b.shape}")
     if None not in (a.shape[0], b.shape[0]) and a.shape[0] != b.shape[0]:
         raise ValueError(f"`a` and `b` need the same number of rows, got shapes {a.shape} and {b.shape}")
+    attrs = {"rcond": rcond, "default": 1.0}
     if rcond is not None and rcond < 0:
-        return matmul(_pinv(a, default=1.0 / builtins.max(n or 1 for n in a.shape)), b)
-    return matmul(_pinv(a, rcond=rcond, default=1.0), b)
+        attrs = {"default": 1.0 / builtins.max(n or 1 for n in a.shape)}
+    return _least_squares(a, b, **attrs) if b.ndim == 2 else squeeze(_least_squares(a, expand_dims(b, 1), **attrs), 1)
 
 
 # ---- QR

@@ -22,7 +22,7 @@ from kerasish.config import standardize_data_format
 from kerasish.ops.conv import _slices, _windows, _with_borders
 from kerasish.ops.core import saturate_cast
 from kerasish.ops.creation import arange
-from kerasish.ops.elementwise import abs, choose, clip, exp, floor, maximum, minimum, round, sin, trunc
+from kerasish.ops.elementwise import abs, choose, clip, exp, floor, logical_and, maximum, minimum, round, sin, trunc
 from kerasish.ops.indexing import pad, take
 from kerasish.ops.products import cross, einsum, matmul, tensordot
 from kerasish.ops.reduction import sum
@@ -201,6 +201,25 @@ def _along(x, axis, w):
     return moveaxis(matmul(moveaxis(x, axis, -1), w), -1, axis)
 
 
+def _resample(x, axis, weights):
+    return _resampled.call([x, as_tensor(weights)], {"axis": axis, "weights": weights})
+
+
+@op(
+    lambda x, w, axis, weights: (*x[:axis], w[1], *x[axis + 1 :]),
+    [lambda g, y, x, w, axis, weights: _resample(g, axis, weights.T), None],
+    keep,
+)
+def _resampled(xp, x, w, axis, weights):
+    """As ``_along``; ``weights`` are the numbers in ``w``: most are 0, and compiled kernels see where."""
+    *lead, m = x.shape[: axis + 1]
+    rest = x.shape[axis + 1 :]
+    if math.prod(rest) > 16:
+        return xp.matmul(w.T, x.reshape(*lead, m, math.prod(rest))).reshape(*lead, w.shape[1], *rest)
+    rows = xp.ascontiguousarray(xp.moveaxis(x, axis, -1))
+    return xp.moveaxis(xp.matmul(rows.reshape(-1, m), w).reshape(*rows.shape[:-1], w.shape[1]), -1, axis)
+
+
 def _resized_axes(x, sizes, interpolation, antialias):
     """``x`` with the axes that ``sizes`` names resampled, those that shrink most first."""
     if is_open([*sizes.values(), *(x.shape[axis] for axis in sizes)]):
@@ -212,7 +231,7 @@ def _resized_axes(x, sizes, interpolation, antialias):
             places = np.floor((np.arange(n, dtype=np.float32) + np.float32(0.5)) * np.float32(m) / np.float32(n))
             x = take(x, as_tensor(places.astype(np.int64)), axis=axis)
         else:
-            x = _along(x, axis, as_tensor(_resize_weights(m, n, interpolation, antialias, x.dtype)))
+            x = _resample(x, axis, _resize_weights(m, n, interpolation, antialias, x.dtype))
     return x
 
 
@@ -357,15 +376,17 @@ _INDEX_FIXES = {
 _ORDERS = {"nearest": 0, "bilinear": 1}
 
 
-def _neighbours(coordinates, n, order, mode, outside):
-    """Pairs (index, weight) along an axis of size n; beyond its edges the index is ``outside`` in mode "constant"."""
+def _neighbours(coordinates, n, order, mode, dtype):
+    """Along an axis of size n: index, weight, and whether there is such a place (None: always)."""
     lower = floor(coordinates) if order else _away_from_zero(coordinates)
     upper_weight = coordinates - lower
-    lower = as_tensor(lower, "int64")
+    if dtype == "int32":
+        lower = clip(lower, -2, n)  # both beyond the edges, and no larger than what int32 holds
+    lower = as_tensor(lower, dtype)
     pairs = [(lower, 1 - upper_weight), (lower + 1, upper_weight)] if order else [(lower, None)]
     if mode == "constant":
-        return [(choose((i >= 0) & (i < n), i, outside), weight) for i, weight in pairs]
-    return [(_INDEX_FIXES[mode](i, n), weight) for i, weight in pairs]
+        return [(i, weight, logical_and(i >= 0, i < n)) for i, weight in pairs]
+    return [(_INDEX_FIXES[mode](i, n), weight, None) for i, weight in pairs]
 
 
 def _sampled(images, coordinates, order, mode, fill_value):
@@ -376,18 +397,21 @@ def _sampled(images, coordinates, order, mode, fill_value):
     rows = reshape(images, (count, channels))
     if mode == "constant":  # what is outside is one row more, behind all others
         rows = concatenate([rows, broadcast_to(as_tensor(fill_value, images.dtype), (1, channels))])
-    first = as_tensor(np.arange(batch).reshape(-1, *[1] * (coordinates[0].ndim - 1)) * math.prod(spatial))
+    small = mode in ("constant", "nearest") and count < 2**30 and max(spatial) < 2**24  # which float32 holds
+    first = np.arange(batch).reshape(-1, *[1] * (coordinates[0].ndim - 1)) * math.prod(spatial)
+    first = as_tensor(first, "int32" if small else "int64")
     axes = []
     for axis, (c, n) in enumerate(zip(coordinates, spatial, strict=True)):
         stride = math.prod(spatial[axis + 1 :])
-        axes.append([(i * stride, w) for i, w in _neighbours(c, n, order, mode, count)])
+        axes.append([(i * stride, *rest) for i, *rest in _neighbours(c, n, order, mode, first.dtype)])
     total = None
     for parts in itertools.product(*axes):
-        place, weight = first, None
-        for index, w in parts:
+        place, weight, there = first, None, None
+        for index, w, inside in parts:
             place = place + index
             weight = w if weight is None or w is None else weight * w
-        part = take(rows, minimum(place, count) if mode == "constant" else place, axis=0)
+            there = inside if there is None or inside is None else logical_and(there, inside)
+        part = take(rows, place if there is None else choose(there, place, count), axis=0)
         part = part if weight is None else part * expand_dims(weight, -1)
         total = part if total is None else total + part
     return as_tensor(_away_from_zero(total) if is_int(images.dtype) and order else total, images.dtype)

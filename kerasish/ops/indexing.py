@@ -296,9 +296,25 @@ def select(condlist, choicelist, default=0):
 
 
 # ---- order
+_LONG_ROW = 128  # from which on rows are sorted as integers
+
+
+def _keys(xp, x, places):
+    """Integers that are sorted as the floats of the last axis: no two of a row are the same, the place decides between equals."""
+    bits = (x + 0.0).view(xp.int32)
+    keys = xp.where(xp.isnan(x), 2**31 - 1, xp.where(bits < 0, bits ^ (2**31 - 1), bits)).astype(xp.int64)
+    keys <<= 32
+    keys += places
+    return keys
+
+
 @op(same, [None], to("int32"))
 def _argsort(xp, x, axis=-1):
-    return xp.argsort(x, axis=axis, kind="stable").astype(xp.int32)
+    if x.dtype != xp.float32 or x.shape[axis] < _LONG_ROW:
+        return xp.argsort(x, axis=axis, kind="stable").astype(xp.int32)
+    keys = _keys(xp, xp.moveaxis(x, axis, -1), xp.arange(x.shape[axis]))
+    keys.sort(axis=-1)  # many times quicker than argsort: the processor sorts integers in vectors
+    return xp.moveaxis((keys & (2**32 - 1)).astype(xp.int32), -1, axis)
 
 
 @composite
@@ -320,7 +336,7 @@ def _sort_gradient(g, y, x, axis):
 
 @op(same, [_sort_gradient], keep)
 def _sort(xp, x, axis=-1):
-    return xp.sort(x, axis=axis, kind="stable")  # as argsort, which the gradient goes by
+    return xp.sort(x, axis=axis)  # equals are the same in any order, but for the sign of a zero
 
 
 @composite
@@ -365,11 +381,8 @@ def _top_indices(xp, x, k):
 
 
 def _few_top_indices(xp, x, k):
-    """By selection, not sorting, among integers that no two elements share: the float's order above, the place below."""
-    bits = (x + 0.0).view(xp.int32)
-    keys = xp.where(xp.isnan(x), 2**31 - 1, xp.where(bits < 0, bits ^ (2**31 - 1), bits)).astype(xp.int64)
-    keys <<= 32
-    keys += xp.arange(x.shape[-1] - 1, -1, -1)
+    """By selection, not sorting."""
+    keys = _keys(xp, x, xp.arange(x.shape[-1] - 1, -1, -1))
     keys = xp.sort(xp.partition(keys, x.shape[-1] - k, axis=-1)[..., -k:], axis=-1)[..., ::-1]
     return (x.shape[-1] - 1 - (keys & (2**32 - 1))).astype(xp.int32)
 

@@ -22,10 +22,12 @@ from kerasish.ops.shaping import (
     flip,
     moveaxis,
     ravel,
+    repeat,
     reshape,
     squeeze,
     stack,
     swapaxes,
+    tile,
     transpose,
 )
 
@@ -357,10 +359,15 @@ def kron(x1, x2):
     """
     x1, x2 = as_tensor(x1), as_tensor(x2)
     rank = x1.ndim if x1.ndim > x2.ndim else x2.ndim
-    sizes = [(1,) * (rank - x.ndim) + x.shape for x in (x1, x2)]
-    apart = [[n for size in s for n in ((size, 1) if i == 0 else (1, size))] for i, s in enumerate(sizes)]
-    together = [None if None in pair else pair[0] * pair[1] for pair in zip(*sizes, strict=True)]
-    return reshape(reshape(x1, apart[0]) * reshape(x2, apart[1]), together)
+    sizes1, sizes2 = ((1,) * (rank - x.ndim) + x.shape for x in (x1, x2))
+    together = [None if None in pair else pair[0] * pair[1] for pair in zip(sizes1, sizes2, strict=True)]
+    last = []
+    if rank > 1 and together[-1] is not None:  # products of long rows, not of many short ones
+        x1, x2 = repeat(reshape(x1, sizes1), sizes2[-1], rank - 1), tile(x2, sizes1[-1])
+        sizes1, sizes2, last = sizes1[:-1], sizes2[:-1], together[-1:]
+    x1 = reshape(x1, [n for size in sizes1 for n in (size, 1)] + last)
+    x2 = reshape(x2, [n for size in sizes2 for n in (1, size)] + last)
+    return reshape(x1 * x2, together)
 
 
 @composite
@@ -415,7 +422,7 @@ def _matrix_norm(x, ord, axes, keepdims):
         summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
         y = (max if ord > 0 else min)(sum(absolute(x), summed, keepdims=True), other, keepdims=True)
     elif ord in ("nuc", 2, -2):
-        s = thin_svd(moveaxis(x, (rows, columns), (-2, -1)))[1]
+        s = singular_values(moveaxis(x, (rows, columns), (-2, -1)))
         y = sum(s, -1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
         y = expand_dims(y, sorted(axes))
     else:
@@ -460,7 +467,8 @@ def real_at(*places, of=2):
 
     def rule(dtypes, attrs):
         casts, common = floating(dtypes, attrs)
-        return casts, [magnitude([common], attrs)[1] if i in places else common for i in range(of)]
+        dtypes = [magnitude([common], attrs)[1] if i in places else common for i in range(of)]
+        return casts, dtypes if of > 1 else dtypes[0]
 
     return rule
 
@@ -505,6 +513,58 @@ def thin_svd(xp, x):
     return (u, s, vt) if x.dtype.itemsize > 2 else (u.astype(x.dtype), s.astype(x.dtype), vt.astype(x.dtype))
 
 
+def _singular_values_gradient(g, y, x):
+    only_real(x, "svd")
+    u, _, vt = thin_svd(x)
+    return matmul(u * expand_dims(g, -2), vt)
+
+
+@op(lambda shape: _svd_shapes(shape)[1], [_singular_values_gradient], real_at(0, of=1), module="ops.linalg", class_name="SingularValues")
+def singular_values(xp, x):
+    """Without their vectors. Products of single precision are exact in double precision, so the roots of the eigenvalues of
+    ``x.T @ x`` are as good as what is found without products, and found sooner."""
+    wide = singles(xp, x)
+    if wide.dtype != xp.float32:
+        return in_dtype(xp.linalg.svd(wide, compute_uv=False), x.real.dtype)
+    wide = wide.astype(xp.float64)
+    other = xp.swapaxes(wide, -1, -2)
+    squares = xp.linalg.eigvalsh(xp.matmul(other, wide) if x.shape[-2] > x.shape[-1] else xp.matmul(wide, other))
+    return xp.sqrt(xp.maximum(squares[..., ::-1], 0)).astype(x.dtype)
+
+
+def _distances_gradients(g, d, x, y, in_order):
+    slope = choose(d == 0, 0.0, g / choose(d == 0, 1.0, d))
+    parts = expand_dims(slope, -1) * (expand_dims(x, -2) - expand_dims(y, -3))
+    return [sum(parts, -2), -sum(parts, -3)]
+
+
+@op(
+    lambda x, y, in_order: (*shapes.broadcast(x[:-2], y[:-2]), x[-2], y[-2]),
+    _distances_gradients,
+    floating,
+    module="ops.math",
+    class_name="Distances",
+)
+def _distances(xp, x, y, in_order=False):
+    """``in_order``: squares are added in the order of the features, as in the compiled kernel, by a pass over the result for each."""
+    dtype, x, y = x.dtype, singles(xp, x), singles(xp, y)
+    m, n, size = x.shape[-2], y.shape[-2], x.shape[-1]
+    if not in_order:
+        gaps = x[..., :, None, :] - y[..., None, :, :]
+        return in_dtype(xp.sqrt(xp.sum(gaps * gaps, axis=-1)), dtype)
+    lead = xp.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    d, y = xp.zeros((*lead, m, n), x.dtype), xp.ascontiguousarray(xp.swapaxes(y, -1, -2))
+    for part in xp.parts(m, math.prod(lead) * n * x.dtype.itemsize):
+        total = d[..., part, :]
+        gap = xp.empty(total.shape, x.dtype)
+        for i in range(size):
+            xp.subtract(x[..., part, i : i + 1], y[..., i : i + 1, :], out=gap)
+            gap *= gap
+            total += gap
+        xp.sqrt(total, out=total)
+    return in_dtype(d, dtype)
+
+
 @composite(module="ops.math", class_name="CDist")
 def cdist(x, y):
     """Distances of all rows of ``x`` from all rows of ``y``: shape ``(..., m, n)`` (``keras.ops.cdist``).
@@ -517,7 +577,10 @@ def cdist(x, y):
         raise ValueError(f"`cdist` inputs must have rank >= 2. Received shapes {x.shape} and {y.shape}.")
     if None not in (x.shape[-1], y.shape[-1]) and x.shape[-1] != y.shape[-1]:
         raise ValueError(f"Last dimension of `cdist`'s inputs must match, got shapes {x.shape} and {y.shape}.")
-    return _vector_norm(expand_dims(x, -2) - expand_dims(y, -3), None, -1, False)
+    if "complex" in x.dtype or "complex" in y.dtype:
+        return _vector_norm(expand_dims(x, -2) - expand_dims(y, -3), None, -1, False)
+    m, n, size = x.shape[-2], y.shape[-2], x.shape[-1]
+    return _distances(x, y, in_order=None not in (m, n, size) and m * n >= 64 * size)
 
 
 # ---- correlation

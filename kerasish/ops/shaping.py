@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasish.backend.autodiff import op as core
 from kerasish.backend.autodiff import shapes
-from kerasish.backend.autodiff.dtypes import keep, numpy_dtype, standardize_dtype, to, to_attribute
+from kerasish.backend.autodiff.dtypes import accumulate, keep, numpy_dtype, standardize_dtype, to, to_attribute
 from kerasish.backend.autodiff.op import as_tensor, composite, op, sum_to
 from kerasish.backend.autodiff.shapes import normalize_axes, normalize_axis
 from kerasish.backend.autodiff.tensor import Tensor
@@ -720,6 +720,17 @@ def diagflat(x, k=0):
     return diag(ravel(x), k)
 
 
+def _trace_gradient(g, y, x, offset, axis1, axis2):
+    size = _diagonal_size(x.shape[axis1], x.shape[axis2], offset)
+    return _on_diagonal(broadcast_to(expand_dims(g, -1), (*g.shape, size)), shape=x.shape, offset=offset, axis1=axis1, axis2=axis2)
+
+
+@op(lambda shape, **attrs: _diagonal_shape(shape, **attrs)[:-1], [_trace_gradient], accumulate)
+def _trace(xp, x, offset=0, axis1=0, axis2=1):
+    wide = xp.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x.dtype  # as sum
+    return xp.trace(x, offset, axis1, axis2, dtype=wide).astype(x.dtype, copy=False)
+
+
 @composite
 def trace(x, offset=0, axis1=0, axis2=1):
     """Sum along a diagonal (``keras.ops.trace``).
@@ -727,7 +738,7 @@ def trace(x, offset=0, axis1=0, axis2=1):
     >>> int(trace([[1, 2], [3, 4]]))
     5
     """
-    return diagonal(x, offset, axis1, axis2).sum(-1)
+    return _trace.call([as_tensor(x)], {"offset": offset, "axis1": axis1, "axis2": axis2})
 
 
 @op(shapes.same, [lambda g, y, x, k: tril(g, k)], keep)

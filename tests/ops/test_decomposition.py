@@ -84,6 +84,40 @@ def test_a_known_least_squares_line():
     np.testing.assert_allclose(ops.lstsq(twice, np.arange(1.0, 4.0)), [0.5, 0.5], atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("least", [1.0, 1e-2, 1e-3, 1e-7, 0.0])
+def test_least_squares_of_any_condition(least, dtype):
+    """The least singular value is far above what counts as 0, or far below, where the solution is the shortest one."""
+    rng = np.random.default_rng(0)
+    (u, _, vt), s = np.linalg.svd(rng.standard_normal((40, 6)), full_matrices=False), np.array([1, 0.9, 0.8, 0.7, 0.6, least])
+    a, b = (u * s @ vt).astype(dtype), rng.standard_normal((40, 3)).astype(dtype)
+    cutoff = 40 * np.finfo(dtype).eps
+    want = np.linalg.lstsq(a.astype("float64"), b.astype("float64"), rcond=cutoff)[0]
+    for scale in (1, 1e-20 if dtype == "float32" else 1e-150):
+        got = ops.lstsq(Tensor(a * a.dtype.type(scale)), Tensor(b)).numpy() * scale
+        rounding = np.finfo(dtype).eps * (1 / least**2 if least > cutoff else 10)
+        np.testing.assert_allclose(got, want, rtol=0, atol=10 * rounding * np.abs(want).max())
+
+
+def test_gradients_of_least_squares_are_those_of_the_pseudo_inverse():
+    a, b = Tensor(matrices(6, 3, dtype="float32")), Tensor(matrices(6, 2, dtype="float32"))
+    f = [lambda a, b, solve=solve: ops.sum(solve(a, b) ** 2) for solve in (ops.lstsq, lambda a, b: ops.pinv(a) @ b)]
+    for got, want in zip(*(grad(g, argnums=(0, 1))(a, b) for g in f), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (2, 3, 6)])
+def test_singular_values_are_as_good_as_numpys(shape):
+    x = matrices(*shape, dtype="float32")
+    x[..., 0] = x[..., 1]  # one of them is 0 where there are as many rows
+    for scale in (1, 1e-15, 1e15):
+        y = x * np.float32(scale)
+        want = np.linalg.svd(y.astype("float64"), compute_uv=False)
+        np.testing.assert_allclose(ops.svd(Tensor(y), compute_uv=False), want, rtol=0, atol=2e-7 * want.max())
+    with pytest.raises(ValueError, match="converge"):
+        ops.svd(Tensor(np.full(shape, np.nan, "float32")), compute_uv=False)
+
+
 @pytest.mark.parametrize("rcond", [-1.0, 0.3])
 def test_rcond_is_that_of_keras(rcond):
     a, b = matrices(4, 3, dtype="float32") * np.array([1, 1, 0.01], "float32"), matrices(4, dtype="float32")

@@ -174,6 +174,15 @@ def test_equal_values_keep_their_order():
     assert ops.top_k(x, 0)[0].shape == (0,)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_long_rows_are_sorted_as_short_ones(axis):
+    x = np.random.default_rng(0).integers(-3, 4, (300, 300)).astype("float32")  # many equals: they keep their order
+    x[5, 7:9], x[7:9, 5], x[3, 3:9], x[1, 1], x[2, 2] = np.nan, np.nan, -0.0, np.inf, -np.inf
+    np.testing.assert_array_equal(ops.argsort(x, axis), np.argsort(x, axis, kind="stable"))
+    np.testing.assert_array_equal(ops.sort(x, axis), np.sort(x, axis))
+    np.testing.assert_array_equal(ops.argsort(x[:, ::-2], axis), np.argsort(x[:, ::-2], axis, kind="stable"))
+
+
 def test_of_equal_coordinates_the_last_update_is_put_and_gets_the_gradient():
     x, indices, updates = Tensor([0.0, 0.0]), [[1], [1]], Tensor([5.0, 6.0])
     assert ops.scatter_update(x, indices, updates).tolist() == [0.0, 6.0]

@@ -77,6 +77,14 @@ def test_norms_by_singular_values(ord, shape):
     np.testing.assert_allclose(np.sum(grad(slope)(Tensor(x)).numpy() * second), difference, atol=1e-6)
 
 
+@pytest.mark.parametrize("shapes", [((40, 3), (50, 3)), ((2, 40, 3), (1, 50, 3)), ((3, 200), (4, 200)), ((0, 3), (2, 3)), ((30, 0), (40, 0))])
+def test_distances(shapes):
+    x, y = (np.random.default_rng(0).standard_normal(shape).astype("float32") for shape in shapes)
+    want = np.sqrt(np.sum((x[..., :, None, :] - y[..., None, :, :]) ** 2, -1))
+    np.testing.assert_allclose(ops.cdist(x, y), want, rtol=1e-6)
+    assert np.all(np.diagonal(ops.cdist(x, x), 0, -2, -1) == 0)
+
+
 def test_distances_of_equal_points_have_gradient_zero_not_nan():
     x = Tensor([[1.0, 2.0], [1.0, 2.0]])
     assert grad(lambda x: ops.sum(ops.cdist(x, x)))(x).tolist() == [[0.0, 0.0], [0.0, 0.0]]

@@ -323,7 +323,7 @@ def value_and_grad(f, argnums=0, has_aux=False):
         y = as_tensor(result[0] if has_aux else result)
         if y.size != 1:
             raise ValueError(f"grad needs a function with one number as its value. Received shape {y.shape}: see `jacobian`.")
-        slopes = [gradients(y, arg, first=first, unconnected="zero") for arg in chosen]
+        slopes = gradients(y, chosen, first=first, unconnected="zero")  # one walk for all of them
         return result, slopes[0] if isinstance(argnums, int) else tuple(slopes)
 
     return wrapped

@@ -7,7 +7,7 @@ import numpy as np
 from kerasish.backend.arrays.numpy import NumpyArrays
 from kerasish.backend.kernels.candidates import Buffer, Request, Scratch, bind, raise_failed
 from kerasish.backend.kernels.compile import compiled
-from kerasish.backend.kernels.threads import pool
+from kerasish.backend.kernels.threads import Pool, pool
 
 _NUMPY = NumpyArrays()
 
@@ -15,6 +15,8 @@ _NUMPY = NumpyArrays()
 def run_alone(op, arrays, threads=None, outputs=None, **attrs):
     """Compute one call of an op on NumPy arrays with its candidate, for tests: the outputs, or None where nobody takes it."""
     pool_ = pool()
+    if threads and threads < pool_.size:
+        pool_ = Pool(threads)  # there is scratch memory for no more than these
     attrs = {**getattr(op, "defaults", {}), **attrs}
     if outputs is None:
         expected = op.kernel(_NUMPY, *arrays, **attrs)

@@ -11,6 +11,7 @@ less than to compute them again. Backward, in the notation of the kernel (``p`` 
 Exponentials are powers of 2: the factor that makes them so is part of the scale.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -25,11 +26,11 @@ from kerasish.backend.kernels.vmath import horner
 _EXP2 = (1.535336188319500e-4, 1.339887440266574e-3, 9.618437357674640e-3, 5.550332471162809e-2, 2.402264791363012e-1,
          6.931472028550421e-1, 1.0)  # fmt: skip
 _MAGIC = 1.5 * 2.0**23  # adding it rounds to an integer, which is then in the lowest bits
-_HIDDEN = -3.0e38  # the score of a pair that may not meet
+HIDDEN = -3.0e38  # the score of a pair that may not meet
 _LARGEST = 1 << 24  # scores of a head, above which there is no scratch memory for them
 
 
-def _exp2(k, x):
+def exp2(k, x):
     """2 to the power of x, which isn't above 0; below the smallest normal numbers it is 0."""
     low = x < -126.0
     x = k.select(low, k.const(-126.0, x.type), x)
@@ -40,12 +41,12 @@ def _exp2(k, x):
 
 
 # ---- what both kernels share
-def _rows(registers):
+def rows_at_once(registers):
     """Queries, or keys, that are worked on at once: with two vectors each they fill the registers."""
     return 12 if registers == 32 else 6
 
 
-class _Head:
+class Head:
     """The rows of one head of one example in a buffer (batch, positions, heads, size): four arguments from ``at`` on, address and
     strides of batch, positions and heads."""
 
@@ -56,8 +57,14 @@ class _Head:
     def row(self, i):
         return self.start + i * self.stride
 
+    def after(self, i):
+        """The rows from ``i`` on."""
+        rest = copy.copy(self)
+        rest.start = self.row(i)
+        return rest
 
-class _Scratch:
+
+class Memory:
     """Takes arrays from a thread's memory, one after the other."""
 
     def __init__(self, start):
@@ -68,11 +75,11 @@ class _Scratch:
         return start
 
 
-def _padded(k, size):
+def padded(k, size):
     return -(-size // k.lanes) * k.lanes
 
 
-def _vectors(k, size):
+def vectors_of(k, size):
     """(start, mask) for the vectors of a row of so many numbers; the mask is None where all lanes are there."""
     return [(j, None if j + k.lanes <= size else k.mask(k.const(size - j))) for j in range(0, size, k.lanes)]
 
@@ -92,14 +99,14 @@ def _columns(k, keys, body):
         body(j, 1)
 
 
-def _gathered(k, x, count, size, y):
+def gathered(k, x, count, size, y):
     """Copy a head's rows side by side, each filled up with zeros to whole vectors."""
     with k.range(count) as i:
-        for j, mask in _vectors(k, size):
-            y.store(x.row(i).load(j, k.lanes, mask), i * _padded(k, size) + j)
+        for j, mask in vectors_of(k, size):
+            y.store(x.row(i).load(j, k.lanes, mask), i * padded(k, size) + j)
 
 
-def _turned(k, x, count, size, y, stride, factor=None):
+def turn(k, x, count, size, y, stride, factor=None):
     """``y[j * stride + i]`` is ``x[i, j]``; rows beyond the last are copies of it. ``factor``: what to multiply by."""
     n = k.lanes
 
@@ -117,21 +124,21 @@ def _turned(k, x, count, size, y, stride, factor=None):
 
 
 def _product(k, a, a_strides, b, depth, y, rows, size):
-    """Rows of ``y``: sums over ``depth`` steps of scalars of ``a`` times rows of ``b``, as :func:`_gathered` leaves them."""
-    vectors = _vectors(k, size)
+    """Rows of ``y``: sums over ``depth`` steps of scalars of ``a`` times rows of ``b``, as :func:`gathered` leaves them."""
+    vectors = vectors_of(k, size)
     for first in range(0, len(vectors), 2):
         two = vectors[first : first + 2]
-        sums = micro_kernel(k, a, a_strides, b + two[0][0], _padded(k, size), depth, rows, len(two), unroll=1)
+        sums = micro_kernel(k, a, a_strides, b + two[0][0], padded(k, size), depth, rows, len(two), unroll=1)
         for r, row in enumerate(sums):
             for x, (j, mask) in zip(row, two, strict=True):
                 y(r).store(x.value, j, mask)
 
 
-def _number(k, i):
+def number_of(k, i):
     return k.arg(i, i64).to(i32).bits(f32)
 
 
-def _visible(k, row, steps, j, mask):
+def visible(k, row, steps, j, mask):
     """Truth values for a vector of keys from ``j`` on: which of them may be seen."""
     return (row.load(j, k.lanes, mask) if steps else row[0].splat(k.lanes)).differs(0)
 
@@ -146,15 +153,15 @@ def emit_attention(k, size, value_size, rows, mask):
     """
     weights, each_scratch = k.arg(16, f32), k.arg(22, i64)
     heads, queries, keys, width = (k.arg(i, i64) for i in range(23, 27))
-    scale, each, parts = _number(k, 27), k.arg(28, i64), k.arg(29, i64)
+    scale, each, parts = number_of(k, 27), k.arg(28, i64), k.arg(29, i64)
     pair, part = k.task / parts, k.task % parts
     batch, head = pair / heads, pair % heads
-    q, key, value, y = (_Head(k, at, batch, head) for at in (0, 4, 8, 12))
-    seen = None if mask is None else _Head(k, 17, batch, head, i8)
-    scratch = _Scratch(k.arg(21, f32) + k.thread * each_scratch)
-    scores, turned, values = (scratch.take(c) for c in (width * rows, width * _padded(k, size), keys * _padded(k, value_size)))
-    _turned(k, key, keys, size, turned, width, scale)
-    _gathered(k, value, keys, value_size, values)
+    q, key, value, y = (Head(k, at, batch, head) for at in (0, 4, 8, 12))
+    seen = None if mask is None else Head(k, 17, batch, head, i8)
+    scratch = Memory(k.arg(21, f32) + k.thread * each_scratch)
+    scores, turned, values = (scratch.take(c) for c in (width * rows, width * padded(k, size), keys * padded(k, value_size)))
+    turn(k, key, keys, size, turned, width, scale)
+    gathered(k, value, keys, value_size, values)
     weights = weights + pair * queries * keys
 
     def block(t):
@@ -166,7 +173,7 @@ def emit_attention(k, size, value_size, rows, mask):
         _columns(k, keys, columns)
         with k.range(rows) as r:
             if seen is not None:
-                _hide(k, scores + r * width, keys, seen.row(t + r), mask)
+                hide(k, scores + r * width, keys, seen.row(t + r), mask)
             _softmax(k, scores + r * width, weights + (t + r) * keys, keys)
         _product(k, scores, (width, 1), values, keys, lambda r: y.row(t + r), rows, value_size)
 
@@ -174,9 +181,9 @@ def emit_attention(k, size, value_size, rows, mask):
     _blocks(k, start, k.minimum(start + each, queries), rows, block)
 
 
-def _hide(k, x, keys, row, steps):
+def hide(k, x, keys, row, steps):
     """Make scores of pairs that may not meet low."""
-    k.each_vector(0, keys, lambda j, v: v.store(k.select(_visible(k, row, steps, j, v.mask), v.load(x, j), k.vector(_HIDDEN)), x, j))
+    k.each_vector(0, keys, lambda j, v: v.store(k.select(visible(k, row, steps, j, v.mask), v.load(x, j), k.vector(HIDDEN)), x, j))
 
 
 def _softmax(k, x, y, keys):
@@ -191,7 +198,7 @@ def _softmax(k, x, y, keys):
         top.value = k.select(value > top.value, value, top.value)
     largest = k.reduce(top.value, lambda a, b: k.select(a > b, a, b)).splat(n)
     with k.range(0, whole + 1, n) as j:
-        power = _exp2(k, x.load(j, n) - largest)
+        power = exp2(k, x.load(j, n) - largest)
         total.value = total.value + power
         x.store(power, j)
     inverse = (1.0 / k.sum(total.value)).splat(n)
@@ -212,21 +219,21 @@ def emit_attention_gradient(k, size, value_size, rows, key_rows, mask):
     on, as :func:`emit_attention` up to the scale."""
     weights, each_scratch = k.arg(32, f32), k.arg(38, i64)
     heads, queries, keys, width = (k.arg(i, i64) for i in range(39, 43))
-    scale, n, pair = _number(k, 43).splat(k.lanes), k.lanes, k.task
+    scale, n, pair = number_of(k, 43).splat(k.lanes), k.lanes, k.task
     batch, head = pair / heads, pair % heads
-    q, key, value, y, dq, dk, dv, g = (_Head(k, at, batch, head) for at in range(0, 32, 4))
-    seen = None if mask is None else _Head(k, 33, batch, head, i8)
-    scratch, wide, value_wide = _Scratch(k.arg(37, f32) + k.thread * each_scratch), _padded(k, size), _padded(k, value_size)
+    q, key, value, y, dq, dk, dv, g = (Head(k, at, batch, head) for at in range(0, 32, 4))
+    seen = None if mask is None else Head(k, 33, batch, head, i8)
+    scratch, wide, value_wide = Memory(k.arg(37, f32) + k.thread * each_scratch), padded(k, size), padded(k, value_size)
     slopes, turned = scratch.take(width * queries), scratch.take(width * value_wide)
     their_keys, their_queries, their_g = (scratch.take(c) for c in (keys * wide, queries * wide, queries * value_wide))
-    _turned(k, value, keys, value_size, turned, width)
-    _gathered(k, key, keys, size, their_keys)
-    _gathered(k, q, queries, size, their_queries)
-    _gathered(k, g, queries, value_size, their_g)
+    turn(k, value, keys, value_size, turned, width)
+    gathered(k, key, keys, size, their_keys)
+    gathered(k, q, queries, size, their_queries)
+    gathered(k, g, queries, value_size, their_g)
     weights = weights + pair * queries * keys
 
     def block(t):
-        means = [k.var(_dot(k, g.row(t + r), y.row(t + r), value_size)) for r in range(rows)]
+        means = [k.var(dot(k, g.row(t + r), y.row(t + r), value_size)) for r in range(rows)]
 
         def columns(j, count):
             sums = micro_kernel(k, g.row(t), (g.stride, 1), turned + j, width, value_size, rows, count, unroll=1)
@@ -236,7 +243,7 @@ def emit_attention_gradient(k, size, value_size, rows, key_rows, mask):
                     p = (weights + (t + r) * keys).load(at, n, inside)
                     slope = p * ((sums[r][c].value - means[r].value.splat(n)) * scale)
                     if seen is not None:
-                        slope = k.select(_visible(k, seen.row(t + r), mask, at, inside), slope, k.vector(0.0))
+                        slope = k.select(visible(k, seen.row(t + r), mask, at, inside), slope, k.vector(0.0))
                     slopes.store(slope, at + (t + r) * width)
 
         _columns(k, keys, columns)
@@ -250,22 +257,22 @@ def emit_attention_gradient(k, size, value_size, rows, key_rows, mask):
     _blocks(k, k.const(0), keys, key_rows, key_block)
 
 
-def _dot(k, a, b, size):
+def dot(k, a, b, size):
     """Sum of products of two rows."""
     total = k.vector(0.0)
-    for j, mask in _vectors(k, size):
+    for j, mask in vectors_of(k, size):
         total = k.fma(a.load(j, k.lanes, mask), b.load(j, k.lanes, mask), total)
     return k.sum(total)
 
 
 # ---- from buffers to kernels
-def _heads(request, x):
+def heads_of(request, x):
     """A buffer and its strides as arguments; a copy where the numbers of a head don't lie one behind the other."""
     x = x if x.strides[3] == 1 or x.shape[3] == 1 else request.copied(x)
     return [x, *x.strides[:3]]
 
 
-def _mask(request, mask, shape):
+def mask_of(request, mask, shape):
     """The mask as arguments (address, strides of batch, queries, heads), and the kernels' option for it."""
     if not mask.shape:
         return [mask, 0, 0, 0], None
@@ -278,20 +285,24 @@ def _mask(request, mask, shape):
 
 def _width(keys, lanes):
     """Elements between rows of scores: whole vectors, and rows not a page apart, which would share places in the cache."""
-    width = _up(keys, lanes)
+    width = up(keys, lanes)
     return width + lanes * (width % 1024 == 0)
 
 
-def _up(size, lanes):
+def up(size, lanes):
     return -(-size // lanes) * lanes
 
 
+def all_float32(request):
+    """Whether all but the mask are of that dtype, and not empty."""
+    return all(x.dtype == "float32" and x.size for x in (*request.inputs, *request.outputs) if x.dtype != "bool")
+
+
 def _fits(request, weights):
-    floats = [x for x in (*request.inputs, *request.outputs) if x.dtype != "bool"]
-    return all(x.dtype == "float32" and x.size for x in floats) and math.prod(weights.shape[2:]) <= _LARGEST
+    return all_float32(request) and math.prod(weights.shape[2:]) <= _LARGEST
 
 
-def _bits(x):
+def bits(x):
     return int(np.float32(x).view(np.int32))
 
 
@@ -301,18 +312,18 @@ def _attention(request):
     if not _fits(request, weights):
         return None
     batch, heads, queries, keys = weights.shape
-    size, value_size, lanes, rows = query.shape[3], value.shape[3], target().lanes, min(_rows(target().registers), queries)
-    mask, steps = _mask(request, mask, weights.shape)
+    size, value_size, lanes, rows = query.shape[3], value.shape[3], target().lanes, min(rows_at_once(target().registers), queries)
+    mask, steps = mask_of(request, mask, weights.shape)
     parts = max(1, min(-(-4 * request.threads // (batch * heads)), queries // 64))
-    each = _up(-(-queries // parts), rows)
+    each = up(-(-queries // parts), rows)
     parts = -(-queries // each)
     if queries - (parts - 1) * each < rows:  # too few for a block
         each, parts = queries, 1
     width = _width(keys, lanes)
-    each_scratch = _up(width * (rows + _up(size, lanes)) + keys * _up(value_size, lanes), 16)
-    args = [v for x in (query, key, value, y) for v in _heads(request, x)]
+    each_scratch = up(width * (rows + up(size, lanes)) + keys * up(value_size, lanes), 16)
+    args = [v for x in (query, key, value, y) for v in heads_of(request, x)]
     args += [weights, *mask, request.scratch(4 * request.threads * each_scratch), each_scratch, heads, queries, keys, width]
-    args += [_bits(request.attrs["scale"] * math.log2(math.e)), each, parts]
+    args += [bits(request.attrs["scale"] * math.log2(math.e)), each, parts]
     options = {"size": size, "value_size": value_size, "rows": rows, "mask": steps}
     return [request.kernel(emit_attention, args, batch * heads * parts, **options)]
 
@@ -323,12 +334,12 @@ def _attention_gradient(request):
     if not _fits(request, weights):
         return None
     batch, heads, queries, keys = weights.shape
-    size, value_size, lanes, rows = query.shape[3], value.shape[3], target().lanes, _rows(target().registers)
-    mask, steps = _mask(request, mask, weights.shape)
-    width, wide, value_wide = _width(keys, lanes), _up(size, lanes), _up(value_size, lanes)
-    each_scratch = _up(width * (queries + value_wide) + (keys + queries) * wide + queries * value_wide, 16)
-    args = [v for x in (query, key, value, y, *request.outputs, g) for v in _heads(request, x)]
+    size, value_size, lanes, rows = query.shape[3], value.shape[3], target().lanes, rows_at_once(target().registers)
+    mask, steps = mask_of(request, mask, weights.shape)
+    width, wide, value_wide = _width(keys, lanes), up(size, lanes), up(value_size, lanes)
+    each_scratch = up(width * (queries + value_wide) + (keys + queries) * wide + queries * value_wide, 16)
+    args = [v for x in (query, key, value, y, *request.outputs, g) for v in heads_of(request, x)]
     args += [request.dense(6), *mask, request.scratch(4 * request.threads * each_scratch), each_scratch, heads, queries, keys, width]
-    args += [_bits(request.attrs["scale"])]
+    args += [bits(request.attrs["scale"])]
     options = {"size": size, "value_size": value_size, "rows": min(rows, queries), "key_rows": min(rows, keys), "mask": steps}
     return [request.kernel(emit_attention_gradient, args, batch * heads, **options)]

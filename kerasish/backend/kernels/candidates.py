@@ -49,6 +49,10 @@ _for_the_cpu = Candidates()
 candidate, bind = _for_the_cpu.candidate, _for_the_cpu.bind
 
 
+class Refused(Exception):
+    """A kernel can't be had after all. Whoever asked for it binds again, and is not given it any more."""
+
+
 class Buffer:
     """Where a value lies: ``offset`` elements behind the start of ``base`` (anything that has an address when the plan runs).
 

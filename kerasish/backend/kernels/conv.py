@@ -560,7 +560,8 @@ def _correlate(request, x, w, y, strides, dilation, before, fill=None):
     With ``fill``, ``y`` has pixels of larger images, which begin so many elements before; the others get zeros.
     """
     size = tuple(w.shape[:2])
-    x, y = _flattened(x, y, size, strides, before)
+    if fill is None:
+        x, y = _flattened(x, y, size, strides, before)
     n = lanes_of(x.dtype)
     images, out_height, out_width, filters = y.shape
     reach = _Reach(request, x, (out_height, out_width), size, strides, dilation, before)

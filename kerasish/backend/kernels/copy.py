@@ -23,6 +23,7 @@ from kerasish.backend.kernels.emit import Pointer, f16, f32, i8, i16, i32, i64
 
 _INTEGER = {1: i8, 2: i16, 4: i32, 8: i64}
 _LOOPS = (2, 4, 6, 8)  # how many axes a kernel has: few kernels for all shapes
+_MOST_RUNS = 16  # copies of a padding
 _TASK = 1 << 16  # bytes that are worth a task
 
 
@@ -252,6 +253,16 @@ def _same_elements(request):
     return [copy(request, x, y.view(x.shape))] if y.size else []
 
 
+@candidate("_from_pairs", "_to_pairs")
+def _complex_parts(request):
+    """Complex numbers and pairs of real ones are the same bytes."""
+    x, y = request.inputs[0], request.outputs[0]
+    if {x.itemsize, y.itemsize} not in ({4, 8}, {8, 16}) or (x.itemsize == 16 and not x.dense):
+        return None  # cast as well, or strided elements that a copy doesn't know
+    x, y = (Buffer(b.base, (b.size * b.itemsize // 4,), "float32", offset=b.offset * b.itemsize // 4) for b in (request.dense(0), y))
+    return [copy(request, x, y)] if y.size else []
+
+
 @candidate("_repeat")
 def _repeat(request):
     x, y, axis, times = request.inputs[0], request.outputs[0], request.attrs["axis"], request.attrs["repeats"]
@@ -294,12 +305,32 @@ def _pad_repeat(request):
     """Slices of an axis again, before and behind all of it."""
     x, y, axis = request.inputs[0], request.outputs[0], request.attrs["axis"]
     before, after, n = request.attrs["before"], request.attrs["after"], x.shape[axis]
-    if before + after > 16 or not x.size:
+    if not x.size:
         return None
-    sources = np.pad(np.arange(n), (before, after), request.attrs["mode"])
-    places = [*range(before), *range(before + n, before + n + after)]
-    borders = [copy(request, _part(x, axis, int(sources[i]), 1), _part(y, axis, i, 1)) for i in places]
-    return [copy(request, x, _part(y, axis, before, n)), *borders]
+    sources = np.pad(np.arange(n), (before, after), request.attrs["mode"]).tolist()
+    instructions = [copy(request, x, _part(y, axis, before, n))]
+    for place, size, step in (*_even_runs(sources, 0, before), *_even_runs(sources, before + n, len(sources))):
+        strides = (*x.strides[:axis], step * x.strides[axis], *x.strides[axis + 1 :])
+        again = x.view((*x.shape[:axis], size, *x.shape[axis + 1 :]), strides, sources[place] * x.strides[axis])
+        instructions.append(copy(request, again, _part(y, axis, place, size)))
+    return instructions if len(instructions) <= _MOST_RUNS else None
+
+
+def _even_runs(numbers, start, stop):
+    """A part of a list cut where the difference of neighbours changes: for each piece its first place, its length, that difference."""
+    while start < stop:
+        end = start + 1
+        step = numbers[end] - numbers[start] if end < stop else 0
+        while end < stop and numbers[end] - numbers[end - 1] == step:
+            end += 1
+        yield start, end - start, step
+        start = end
+
+
+@candidate("extract_sequences")
+def _sequences(request):
+    x, y, step = request.inputs[0], request.outputs[0], request.attrs["sequence_stride"] * request.inputs[0].strides[-1]
+    return [copy(request, x.view(y.shape, (*x.strides[:-1], step, x.strides[-1])), y)] if y.size else []
 
 
 # ---- between half and single precision

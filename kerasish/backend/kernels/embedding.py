@@ -12,7 +12,7 @@ import math
 
 from kerasish.backend.kernels.candidates import candidate
 from kerasish.backend.kernels.copy import pointer_to, runs
-from kerasish.backend.kernels.emit import SIZE, f32, f64, i8, i16, i32, i64
+from kerasish.backend.kernels.emit import SIZE, Value, f32, f64, i8, i16, i32, i64
 
 _INDICES = {"int32": i32, "int64": i64}
 _NUMBERS = {"float32": f32, "float64": f64, "int32": i32}
@@ -30,6 +30,9 @@ def emit_take(k, itemsize, index, few=0):
     count, rows, stride, width, each = (k.arg(i, i64) for i in range(4, 9))
     start = k.task * each
     stop = k.minimum(start + each, count)
+    if few == 1 and itemsize == 4:
+        k.each_vector(start, stop, lambda i, v: v.store(_gathered(k, table, v.load(ids, i), rows, stride, flag), y, i))
+        return
     if few:
         with k.range(start, stop) as i:
             source = table + _checked(k, ids[i].to(i64), rows, flag) * stride
@@ -57,6 +60,19 @@ def _checked(k, number, rows, flag):
     with k.when((row < 0) | (row >= rows)):
         flag[0], flag[1] = 1, number
     return _safe(number, rows)
+
+
+def _gathered(k, table, numbers, rows, stride, flag):
+    """An element of each of a vector of rows."""
+    numbers = numbers.to(i64)
+    places = k.select(numbers < 0, numbers + rows, numbers)
+    wrong = (places < 0) | (places >= rows)
+
+    def tell(lane):
+        flag[0], flag[1] = 1, Value(k, k.builder.extract_element(numbers.ir, lane.ir))
+
+    k.each_bit(wrong, tell)
+    return table.gather(k.select(wrong, k.const(0, places.type), places) * stride)
 
 
 def _out_of_bounds(rows, axis=0):

@@ -174,6 +174,15 @@ class Pointer:
 
     __getitem__ = load
 
+    def gather(self, offsets):
+        """The elements at a vector of offsets."""
+        k, n = self.k, lanes(offsets.type)
+        start = Value(k, k.builder.ptrtoint(self.ir, i64))
+        places = k.builder.inttoptr((start + offsets * SIZE[self.element]).ir, ir.VectorType(pointer, n))
+        t = ir.VectorType(self.element, n)
+        f = k.external(f"llvm.masked.gather.{_name(t)}.v{n}p0", t, [places.type, i32, ir.VectorType(i1, n), t])
+        return Value(k, k.builder.call(f, [places, i32(SIZE[self.element]), k.vector(1, i1, n).ir, k.const(0, t).ir]))
+
     def store(self, value, offset=0, mask=None):
         """Put a number, or a vector of them, at ``offset``."""
         at, k = (self + offset).ir, self.k

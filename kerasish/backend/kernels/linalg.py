@@ -1,4 +1,4 @@
-"""Batches of small matrices: triangular systems and LU factors, a matrix for each task.
+"""Batches of small matrices: triangular systems, LU factors and inverses, a matrix for each task.
 
 A row of right hand sides, or of the matrix, is a vector; what comes before is subtracted from it row by row. Matrices that are so
 large that this is slower than products of blocks are left to LAPACK.
@@ -87,3 +87,56 @@ def _lu(request):
     if y.dtype not in _FLOATS or x.dtype != y.dtype or not y.size or max(x.shape[-2:]) > _LARGEST:
         return None
     return [request.kernel(emit_lu, [request.dense(0), y, pivots, *x.shape[-2:]], math.prod(x.shape[:-2]), element=y.dtype)]
+
+
+def emit_inverse(k, element):
+    """Inverses by Gauss and Jordan's elimination in double precision, as NumPy's. Arguments: x, y, flag, scratch for each thread
+    (matrix and columns), rows."""
+    t = _FLOATS[element]
+    x, y, flag, n = pointer_to(k, 0, t), pointer_to(k, 1, t), k.integers(2), k.arg(4, i64)
+    x, y, lanes = x + k.task * n * n, y + k.task * n * n, k.lanes // 2
+    a = k.arg(3, f64) + k.thread * (n * n + n)
+    exchanged = (a + n * n).as_(i64)
+    k.each_vector(0, n * n, lambda i, v: v.store(v.load(x, i).to(f64), a, i), lanes)
+    with k.range(n) as j:
+        best, place = k.var(k.abs(a[j * n + j])), k.var(j)
+        with k.range(j + 1, n) as i:
+            value = k.abs(a[i * n + j])
+            with k.when(value > best.value):
+                best.value, place.value = value, i
+        exchanged[j] = place.value
+        here, there = j * n, place.value * n
+
+        def exchange(c, v, here=here, there=there):
+            upper, lower = v.load(a, here + c), v.load(a, there + c)
+            v.store(lower, a, here + c)
+            v.store(upper, a, there + c)
+
+        k.each_vector(0, n, exchange, lanes)
+        pivot = a[here + j]
+        with k.when(pivot.equals(0)):
+            flag[0], flag[1] = 1, j
+        a[here + j] = k.const(1.0, f64)
+        k.each_vector(0, n, lambda c, v, here=here, pivot=pivot: v.store(v.load(a, here + c) / pivot, a, here + c), lanes)
+        with k.range(n) as i, k.when(i.differs(j)):
+            factor, row = a[i * n + j], i * n
+            a[row + j] = k.const(0.0, f64)
+            take = lambda c, v, row=row, here=here, factor=factor: v.store(v.load(a, row + c) - v.load(a, here + c) * factor, a, row + c)
+            k.each_vector(0, n, take, lanes, unroll=4)
+    with k.range(n) as step:
+        j = n - 1 - step
+        other = exchanged[j]
+        with k.when(other.differs(j)), k.range(n) as i:
+            left, right = a[i * n + j], a[i * n + other]
+            a[i * n + j], a[i * n + other] = right, left
+    k.each_vector(0, n * n, lambda i, v: v.store(v.load(a, i).to(t), y, i), lanes)
+
+
+@candidate("inv")
+def _inverse(request):
+    y, n = request.outputs[0], request.outputs[0].shape[-1]
+    if y.dtype not in _FLOATS or request.inputs[0].dtype != y.dtype or not y.size or n > _LARGEST:
+        return None
+    scratch = request.scratch(request.threads * (n * n + n) * 8)
+    args = [request.dense(0), y, request.check(_singular), scratch, n]
+    return [request.kernel(emit_inverse, args, y.size // (n * n), element=y.dtype)]

@@ -15,8 +15,8 @@ from kerasish.backend.kernels.candidates import Buffer, Request, Scratch, bind, 
 from kerasish.backend.kernels.domain import DTYPES
 
 _KERNELS = (
-    "copy", "gemm", "conv", "depthwise", "pool", "fused", "moments", "embedding", "order", "random", "attention", "recurrent", "linalg",
-    "fourier", "rows",
+    "copy", "gemm", "conv", "depthwise", "pool", "fused", "moments", "embedding", "order", "random", "attention", "tiled_attention",
+    "recurrent", "linalg", "fourier", "rows", "resample",
 )  # fmt: skip
 _state: dict = {"available": None}
 
@@ -85,7 +85,7 @@ def place_of(plan, value):
 class Programs:
     """The programs of one plan, and the addresses in them that change. ``values``: the plan's arrays, None where they move."""
 
-    def __init__(self, values):
+    def __init__(self, values, variables=()):
         self.values, self.scratch_bytes = values, 0
         self.moving, self._scratch, self._keep = {}, [], []
 

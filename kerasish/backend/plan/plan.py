@@ -18,6 +18,7 @@ import numpy as np
 from kerasish.backend.arrays import active
 from kerasish.backend.autodiff.tensor import Tensor
 from kerasish.backend.kernels import native
+from kerasish.backend.kernels.candidates import Refused
 from kerasish.backend.plan import passes
 from kerasish.backend.plan.fuse import fuse
 from kerasish.backend.plan.memory import lay_out
@@ -29,7 +30,8 @@ _WORTH_A_PLACE = 1 << 15  # bytes: larger results get memory of their own at eac
 
 def optimised(trace, compiler):
     """The trace after all passes."""
-    return fuse(passes.drop_unread(passes.merge_equal(passes.drop_unread(trace))), compiler.available(), compiler.DTYPES)
+    trace = passes.drop_unread(passes.without_last_reshapes(trace))
+    return fuse(passes.drop_unread(passes.merge_equal(trace)), compiler.available(), compiler.DTYPES)
 
 
 class Plan:
@@ -37,10 +39,11 @@ class Plan:
 
     def __init__(self, trace):
         self.xp, self.compiler = active.xp, native.compiler_for(active.xp)
+        self._kinds = [trace.specs[n] for n in trace.results]
         self.trace = trace = optimised(trace, self.compiler)
         self.views = passes.static_views(trace)
         self.variables = list(trace.reads)
-        self._versions = [None] * len(self.variables)
+        self._versions, self._copies = [None] * len(self.variables), {}
         self._lock, self._flags = threading.Lock(), [_flags(v) for v in self.variables]
         locked.add(self)
         self._outside = {*trace.arguments, *trace.reads.values()}
@@ -73,9 +76,13 @@ class Plan:
                 y = call.op.kernel(xp, *[values[n] for n in call.inputs], **call.attrs)
                 for number, part in zip(call.outputs, parts_of(y), strict=True):
                     values[number] = part
-        self._steps = self._make_steps(bound)
+        try:
+            self._steps = self._make_steps(bound)
+        except Refused:
+            return self._bind()
         made = {n for step in self._steps if not hasattr(step, "compiled") for call in step.calls for n in call.outputs}
         self._let_go = [n for n in {*self._outside, *made, *trace.kept()} if values[n] is None]
+        return None
 
     def _is_view(self, call):
         return bool(call.outputs) and all(n in self.views for n in call.outputs)
@@ -120,7 +127,7 @@ class Plan:
         for value in self.trace.kept():
             last_use[value] = None
         steps, program = [], []
-        self._programs = self.compiler.Programs(self.values)
+        self._programs = self.compiler.Programs(self.values, self.trace.reads.values())
         needed = self._needed_arrays(bound)
 
         def close():
@@ -214,7 +221,7 @@ class Plan:
                         step() if run is None else run(step)
                 finally:
                     xp.unsilence(token)
-                results = [Tensor(values[n] if n in self._given_away else xp.array(values[n]), *trace.specs[n]) for n in self._results]
+                results = [self._result(n, kind) for n, kind in zip(self._results, self._kinds, strict=True)]
                 self._write_variables()
                 return results
             except MemoryError as error:
@@ -224,26 +231,32 @@ class Plan:
                 for number in self._let_go:
                     values[number] = None  # so that the plan is no holder of arrays that are not its own
 
+    def _result(self, number, kind):
+        y = self.values[number] if number in self._given_away else self.xp.array(self.values[number])
+        return Tensor(y if y.shape == kind.shape else y.reshape(kind.shape), *kind)
+
     def _hold_variables(self):
         """Look where variables keep their values now; see that those that will be changed are nobody else's."""
         values, xp = self.values, self.xp
         for i, (variable, number, written) in enumerate(self._held):
             leaf = variable._value
             array = leaf.value
+            as_before = variable._version == self._versions[i]
             if written:
                 shared = sys.getrefcount(leaf) > _ALONE or sys.getrefcount(array) > _ALONE
-                if shared or not _is_array(array, xp) or not xp.is_own(array):
+                if shared or not (as_before or (_is_array(array, xp) and xp.is_own(array))):
                     variable._set(Tensor(self._dense(number, array), leaf.shape, leaf.dtype))
                     array = variable._value.value
-                version = variable._version
-            elif _is_array(array, xp):
-                version = variable._version
-            else:  # a copy for this replay
-                array, version = self._dense(number, array), None
+            elif as_before:
+                array = self._copies.get(i, array)
+            elif not _is_array(array, xp):  # nobody writes to it in place, so the copy serves until another value is assigned
+                array = self._copies[i] = self._dense(number, array)
+            else:
+                self._copies.pop(i, None)
             values[number] = array
-            if version is None or self._versions[i] != version:
+            if self._versions[i] != variable._version:
                 self._programs.point_to((number,), values)
-                self._versions[i] = version
+                self._versions[i] = variable._version
 
     def _dense(self, number, array):
         """A copy that compiled kernels can read: in C order and in the machine's order of bytes."""

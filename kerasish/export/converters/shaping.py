@@ -185,6 +185,13 @@ def diagonal(g, x, offset, axis1, axis2):
     return g.Gather(flat, g.Add(g.Mul(g.range(n), g.Add(columns, 1)), start), axis=len(rest))
 
 
+@onnx("_trace")
+def trace(g, x, offset, axis1, axis2):
+    x = g.transpose(x, _last(x.ndim, axis1, axis2))
+    kept = g.where(g.Equal(offsets(g, *x.shape[-2:]), offset), x, 0)
+    return g.reduce("Sum", kept, (-2, -1))
+
+
 @onnx("_on_diagonal")
 def on_diagonal(g, x, shape, offset, axis1, axis2):
     order = _last(len(shape), axis1, axis2)

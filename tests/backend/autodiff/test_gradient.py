@@ -341,6 +341,17 @@ class TestCorners:
         with pytest.raises(ValueError, match="unconnected"):
             tape.gradient(y, x, unconnected_gradients="zeros")
 
+    def test_several_arguments_take_one_walk(self):
+        walked = []
+
+        @custom_gradient
+        def product(x, y):
+            return x * y, lambda upstream: (walked.append(upstream), [upstream * y, upstream * x])[1]
+
+        assert [float(g) for g in grad(product, (0, 1))(2.0, 3.0)] == [3.0, 2.0]
+        assert [float(g) for g in grad(lambda xs, y: product(xs["a"], y), (1, 0))({"a": 2.0}, 3.0)[:1]] == [2.0]
+        assert len(walked) == 2  # one for each call of grad
+
     def test_second_derivative_through_a_custom_rule(self):
         @custom_gradient
         def softplus(x):

@@ -17,7 +17,7 @@ from kerasish.backend.kernels.alone import run_alone
 from kerasish.backend.kernels.candidates import Buffer, Request
 from kerasish.backend.kernels.compile import compiled
 from kerasish.backend.kernels.threads import run
-from kerasish.ops import indexing, shaping
+from kerasish.ops import fourier, indexing, shaping
 
 DTYPES = ["float32", "float64", "int8", "float16", "bool", "int64"]
 
@@ -131,6 +131,27 @@ def test_any_strides_on_both_sides(data):
 def test_repeated_borders(axis, mode):
     check(indexing._pad_repeat, numbers(5, 6, 7), axis=axis, before=2, after=3, mode=mode)
     check(indexing._pad_repeat, numbers(5, 6, 7).T, axis=axis, before=0, after=1, mode=mode)
+    check(indexing._pad_repeat, numbers(5, 6, 7), axis=axis, before=13, after=4, mode=mode)  # more than once around
+
+
+def test_borders_of_very_many_turns_are_left_to_numpy():
+    assert run_alone(indexing._pad_repeat, [numbers(2, 3)], axis=1, before=100, after=0, mode="reflect") is None
+
+
+@pytest.mark.parametrize(("length", "stride"), [(1, 1), (5, 2), (33, 7), (50, 3)])
+def test_sequences(length, stride):
+    check(fourier.extract_sequences, numbers(3, 2, 50), sequence_length=length, sequence_stride=stride)
+    check(fourier.extract_sequences, numbers(100, 3).T[:, ::2], sequence_length=length, sequence_stride=stride)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_complex_numbers_and_pairs(dtype):
+    pairs = numbers(5, 3, 2, dtype=dtype)
+    check(fourier._from_pairs, pairs)
+    z = fourier._from_pairs.kernel(NumpyArrays(), pairs)
+    check(fourier._to_pairs, z)
+    check(fourier._from_pairs, pairs[:, ::2])
+    assert (run_alone(fourier._to_pairs, [z.T]) is None) == (dtype == "float64")
 
 
 @pytest.mark.parametrize(("source", "target"), [("float32", "float16"), ("float16", "float32")])

@@ -92,6 +92,7 @@ def test_numbers_out_of_range_raise_numpys_error(bad, dtype):
     message = f"index {bad} is out of bounds for axis {{}} with size 7"
     for op, inputs, shape, axis, attrs in [
         (indexing._take, [table, ids], (2, 3, 5), 0, {"axis": 0}),
+        (indexing._take, [table[:, 2], ids], (2, 3), 0, {"axis": 0}),
         (indexing._get_item, [table, ids], (2, 3, 5), 0, {"key": (indexing.ARRAY,)}),
         (indexing._add_at, [rows, ids], (7, 5), 0, {"axis": 0, "shape": (7, 5)}),
         (indexing._take_along, [wide, ids], (2, 3), 1, {"axis": 1}),

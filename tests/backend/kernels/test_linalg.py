@@ -44,3 +44,25 @@ def test_lu(shape, dtype):
             got = run_alone(decomposition._lu, [y])
         np.testing.assert_array_equal(got[1], want[1])
         close(got[0], want[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 2, 33, 33), (2, 100, 100)], ids=str)
+def test_inverse(shape, dtype):
+    x = RNG.standard_normal(shape).astype(dtype)
+    x[..., 0, 0] = 0 if shape[-1] > 1 else 2  # so that rows are exchanged
+    (got,) = run_alone(decomposition.inv, [x])
+    np.testing.assert_allclose(got, np.linalg.inv(x), rtol=0, atol=(1e-6 if dtype == "float32" else 1e-11) * np.abs(got).max())
+    (turned,) = run_alone(decomposition.inv, [np.swapaxes(x, -1, -2)])
+    np.testing.assert_array_equal(turned, run_alone(decomposition.inv, [np.ascontiguousarray(np.swapaxes(x, -1, -2))])[0])
+
+
+def test_inverse_of_what_has_none():
+    x = np.ones((2, 3, 3), "float32")
+    with pytest.raises(ValueError, match="Singular"):
+        run_alone(decomposition.inv, [x], outputs=[np.empty_like(x)])
+    x[0, 1, 1] = np.nan
+    x[1] = np.eye(3)
+    (got,) = run_alone(decomposition.inv, [x], outputs=[np.empty_like(x)])
+    assert np.isnan(got[0]).any()
+    np.testing.assert_array_equal(got[1], np.eye(3))

@@ -1,4 +1,4 @@
-"""Triangles and differences of neighbours against their NumPy kernels."""
+"""Triangles, differences of neighbours and distances against their NumPy kernels."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ pytest.importorskip("llvmlite")
 from kerasish.backend.arrays.numpy import NumpyArrays
 from kerasish.backend.kernels import copy, rows  # noqa: F401  (they register the candidates)
 from kerasish.backend.kernels.alone import run_alone
-from kerasish.ops import creation, reduction, shaping
+from kerasish.ops import creation, products, reduction, shaping
 
 
 def check(op, *arrays, **attrs):
@@ -45,3 +45,16 @@ def test_differences(shape):
 def test_numbers_repeated(shape):
     check(creation.full_like, numbers(*shape), np.array(2.5, "float32"))
     check(creation.full_like, numbers(*shape), np.array(-3, "int32"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("first", "second"), [((1, 1), (1, 1)), ((9, 3), (17, 3)), ((2, 3, 30, 5), (2, 3, 33, 5)), ((40, 2), (3, 8, 2)), ((3, 8, 2), (1, 40, 2))], ids=str
+)
+def test_distances_are_numpys_bits(first, second, dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal(first).astype(dtype), rng.standard_normal(second).astype(dtype)
+    check(products._distances, x, y, in_order=True)
+    check(products._distances, x[..., ::-1], y[..., ::-1], in_order=True)
+    x[..., 0, 0], y[..., 0, 0] = np.nan, np.inf
+    check(products._distances, x, y, in_order=True)

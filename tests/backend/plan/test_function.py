@@ -509,3 +509,24 @@ def test_large_results_have_memory_of_their_own():
         assert not np.shares_memory(a.value, b.value)
         np.testing.assert_allclose(a.value, want, rtol=1e-5, atol=1e-4)
     assert not np.shares_memory(first[3].value, x.value)
+
+
+def test_results_in_another_shape_are_arrays_of_their_own():
+    state = Variable(np.zeros((200, 100), "float32"))
+
+    @keras.function
+    def f(x):
+        state.assign_add(ops.reshape(x, (200, 100)))
+        y = x * 2.0
+        return ops.reshape(y, (100, 200)), y, ops.reshape(ops.reshape(x + 1.0, (10, 2000)), (-1,)), ops.expand_dims(x, 0), ops.reshape(state.value, (-1,))
+
+    results = []
+    for i in range(3):
+        x = np.full((20_000,), float(i), "float32")
+        results.append((x, f(x)))
+    total = 0.0
+    for x, found in results:  # what was returned first is still what it was
+        total += x[0]
+        for y, shape, value in zip(found, [(100, 200), (20_000,), (20_000,), (1, 20_000), (20_000,)], [2 * x[0], 2 * x[0], x[0] + 1, x[0], total], strict=True):
+            assert y.shape == y.numpy().shape == shape
+            assert np.all(y.numpy() == value)
