@@ -217,6 +217,28 @@ class ForBase:
     """Annotation of a constructor's parameter that the family's base takes, such as ``name``: listed to have its place."""
 
 
+class Fixed:
+    """Default of a field that the constructor alone sets: ``x: int = Fixed(0)``; the class itself may change ``self._x``."""
+
+    def __init__(self, default):
+        self.default = default
+
+    def __set_name__(self, owner, name):
+        self.name, self.kept_as = name, f"_{name}"
+
+    def __get__(self, obj, owner=None):
+        if obj is None:
+            return self
+        if self.kept_as not in vars(obj):
+            raise AttributeError(f"{type(obj).__name__} has no `{self.name}` before `super().__init__()` was called.")
+        return vars(obj)[self.kept_as]
+
+    def __set__(self, obj, value):
+        if self.kept_as in vars(obj):
+            raise AttributeError(f"`{self.name}` of {type(obj).__name__} can't be changed: give it to the constructor.")
+        vars(obj)[self.kept_as] = value
+
+
 # annotation -> (what makes a field's value of what the user gave, what makes its config); families add theirs
 converters: dict = {}
 
@@ -250,10 +272,17 @@ class Saveable:
         cls.__init__ = _constructor(cls)
 
     @classmethod
+    def _fixing(cls, name):
+        """The bases for which this field is fixed."""
+        return [base for base in cls.__mro__[1:] if isinstance(vars(base).get(name), Fixed)]
+
+    @classmethod
     def _order_fields(cls, own):
         """All fields in the constructor's order: required ones first; own ones, then inherited ones; redeclared ones keep their place."""
         for name, field in own.items():
-            if field.annotation in (InitOnly, ForBase) and name in vars(cls):
+            if isinstance(field.default, Fixed):
+                own[name] = field._replace(default=field.default.default)
+            elif name in vars(cls) and (field.annotation in (InitOnly, ForBase) or cls._fixing(name)):
                 delattr(cls, name)  # the default must not hide an attribute of that name
         new = {name: field for name, field in own.items() if name not in cls.fields}
         fields = {**new, **cls.fields, **{n: f for n, f in own.items() if n in cls.fields}}

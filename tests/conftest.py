@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import zlib
 
 import hypothesis
+import numpy as np
 import pytest
 
 from kerasish import config
@@ -28,3 +30,14 @@ hypothesis.settings.load_profile("kerasish")
 def fresh_names():
     """Automatic names start anew in every test: what a test sees doesn't hang on which ones ran before it in its process."""
     state._taken.clear()
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_in_any_order(request):
+    """Generators that a module of tests has begin anew in every test: its numbers don't hang on which tests ran before it."""
+    seed = zlib.crc32(request.node.nodeid.encode())  # of each test its own, so that none meets the numbers made at import again
+    for value in vars(getattr(request.node, "module", object)).values():  # doctests have none
+        if isinstance(value, np.random.RandomState):
+            value.seed(seed)
+        elif isinstance(value, np.random.Generator):
+            value.bit_generator.state = type(value.bit_generator)(seed).state

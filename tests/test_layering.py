@@ -8,7 +8,7 @@ ORDER = [
     ["tree", "config", "version", "loading"],
     ["saveable"],
     ["families"],
-    ["backend.special"],
+    ["backend.special", "backend.upload"],
     ["backend.arrays"],
     ["backend.autodiff"],
     ["backend.plan.trace"],

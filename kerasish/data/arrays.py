@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from kerasish import tree
+from kerasish.backend.arrays import active
 from kerasish.data.batches import Batches, check_class_weight, is_array_like, pack_x_y_sample_weight, with_class_weight
-from kerasish.data.rows import StoredRows, as_rows, rows_at
+from kerasish.data.rows import StoredRows, as_rows, on_device, rows_at
 
 
 class ArrayBatches(Batches):
@@ -17,6 +18,8 @@ class ArrayBatches(Batches):
 
     Batches in order are views of the arrays, others are fresh arrays, so a step or a callback may keep them. No thread takes
     them ahead: the products of a step use all cores already, and handing a batch over costs more than taking its rows.
+
+    A device with memory of its own is brought all the data at once, if it has room: changes of the arrays are then not seen any more.
     """
 
     def __init__(self, x, y=None, sample_weight=None, batch_size=None, steps=None, shuffle=False, class_weight=None):
@@ -30,24 +33,42 @@ class ArrayBatches(Batches):
             raise ValueError(f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}")
         self.batch_size = batch_size or (math.ceil(self.num_rows / steps) if steps else 32)
         self.num_batches = math.ceil(self.num_rows / self.batch_size)
+        self._brought = None
 
     def __iter__(self):
         return self.iterate()
 
     def iterate(self, start=0):
         order = np.random.permutation(self.num_rows) if self.shuffle and self.shuffle != "batch" else None
-        return (self._batch(self._index(number, order)) for number in range(start, self.num_batches))
+        data = self._data()
+        if order is not None and data is not self.data:
+            order = active.xp.asarray(order)
+        return (self._batch(data, self._index(number, order)) for number in range(start, self.num_batches))
+
+    def _data(self):
+        """The data where batches are taken from it. Class weights are looked up on the host."""
+        if self._brought is None and self.class_weight is None:
+            self._brought = on_device(self.data)
+        return self.data if self._brought is None else self._brought
+
+    def close(self):
+        self._brought = None
 
     def _index(self, number, order):
         """The rows of a batch; without an order those that follow each other, mixed for "batch"."""
         start = number * self.batch_size
         stop = min(start + self.batch_size, self.num_rows)
         if self.shuffle == "batch":
-            return np.random.permutation(stop - start) + start
+            mixed = np.random.permutation(stop - start) + start
+            return mixed if self._brought is None else active.xp.asarray(mixed)
         return slice(start, stop) if order is None else order[start:stop]
 
-    def _batch(self, index):
-        batch = tree.map_structure(lambda rows: rows_at(rows, index), self.data, none_is_leaf=False)
+    def _batch(self, data, index):
+        if data is not self.data:  # all of them at once
+            parts = tree.flatten(data)
+            taken = iter(active.xp.rows([rows.array for rows in parts if rows is not None], index))
+            return tree.pack_sequence_as(data, [None if rows is None else next(taken) for rows in parts])
+        batch = tree.map_structure(lambda rows: rows_at(rows, index), data, none_is_leaf=False)
         return with_class_weight(batch, self.class_weight)
 
 

@@ -4,6 +4,7 @@ import mmap
 
 import numpy as np
 
+from kerasish import tree
 from kerasish.backend.arrays import active, is_array
 from kerasish.backend.autodiff.tensor import Tensor
 from kerasish.backend.autodiff.variable import Variable
@@ -45,13 +46,28 @@ def rows_at(rows, index):
 
 
 class DeviceRows:
-    """Rows of an array that lives on a device."""
+    """Rows of an array that lives on a device. Batches are copies: what is recorded for one place in memory serves for all of them."""
 
     def __init__(self, array):
         self.array, self.shape = array, array.shape
 
     def __getitem__(self, index):
-        return self.array[index] if isinstance(index, slice) else self.array[active.xp.asarray(index)]
+        return active.xp.rows([self.array], index if isinstance(index, slice) else active.xp.asarray(index))[0]
+
+
+def on_device(data):
+    """The data in a structure as :class:`DeviceRows`, None where the device has no room for all of it or lacks a dtype."""
+    leaves = [x for x in tree.flatten(data) if x is not None]
+    if not all(isinstance(x, DeviceRows) or (type(x) is np.ndarray and x.dtype.kind in "biuf") for x in leaves):
+        return None
+    if not active.xp.keeps(sum(x.nbytes for x in leaves if type(x) is np.ndarray)):
+        return None
+
+    def brought(x):
+        array = active.xp.asarray(as_array(x)) if type(x) is np.ndarray else None
+        return x if array is None else DeviceRows(array)
+
+    return tree.map_structure(brought, data, none_is_leaf=False)
 
 
 class StoredRows:

@@ -126,12 +126,14 @@ class Layer(Operation):
             raise RuntimeError(f"'{type(self).__name__}.__init__' forgot to call `super().__init__()` before anything else.")
 
     # ---- variables
-    def add_weight(self, shape=None, initializer=None, dtype=None, *, trainable=True, autocast=True, regularizer=None,
+    def add_weight(self, *args, shape=None, initializer=None, dtype=None, trainable=True, autocast=True, regularizer=None,
                    constraint=None, aggregation="none", overwrite_with_gradient=False, name=None):  # fmt: skip
-        """Make a variable that belongs to this layer; ``shape`` None is a scalar, ``initializer`` a name, object or callable."""
+        """Make a variable that belongs to this layer; ``shape`` None is a scalar, ``initializer`` a name, object or callable.
+
+        ``args``: shape, initializer and dtype by place.
+        """
         self._check_super_called()
-        if isinstance(shape, str):
-            raise ValueError(f"`name` must be passed as a keyword argument, not first. Received: add_weight('{shape}', ...).")
+        shape, initializer, dtype = _by_place(args, shape=shape, initializer=initializer, dtype=dtype)
         dtype = self.variable_dtype if dtype is None else standardize_dtype(dtype)
         if shape is not None and isinstance(shape, (tuple, list)) and is_open(shape):
             raise ValueError(f"A weight can't have a size that is open. Received: shape={tuple(shape)}")
@@ -649,7 +651,8 @@ class Layer(Operation):
     def from_config(cls, config):
         """Make a layer from what ``get_config`` returned."""
         if isinstance(config.get("dtype"), dict):
-            config = {**config, "dtype": dtype_policies.deserialize(config["dtype"])}
+            policy = dtype_policies.deserialize(config["dtype"])
+            config = {**config, "dtype": policy if isinstance(policy, DTypePolicyMap) else policy.name}
         try:
             return cls(**config)
         except Exception as error:
@@ -796,6 +799,19 @@ def _wrapped_build(build):
 def _losses_by_layer(scope):
     """The losses that a StatelessScope collects, by the id of the layer that added them."""
     return scope.__dict__.setdefault("losses_by_layer", {})
+
+
+def _by_place(args, **named):
+    """``add_weight``'s arguments that may come by place, or by name. The layers of Keras 2 gave the name first."""
+    if args and isinstance(args[0], str):
+        raise ValueError(f"`name` must be passed as a keyword argument, not first. Received: add_weight('{args[0]}', ...).")
+    if len(args) > len(named):
+        raise TypeError(f"add_weight() takes {', '.join(named)} by place, all else by name. Received {len(args)} arguments by place.")
+    for name, value in zip(named, args, strict=False):
+        if named[name] is not None:
+            raise ValueError(f"add_weight() got `{name}` twice: {value!r} by place and {named[name]!r} by name.")
+        named[name] = value
+    return named.values()
 
 
 def _unique(objects):

@@ -5,7 +5,7 @@ import typing
 
 from kerasish import config, dtype_policies, ops, tree
 from kerasish.backend.autodiff.state import auto_name
-from kerasish.saveable import Saveable, deserialize_keras_object, serialize_keras_object
+from kerasish.saveable import Fixed, Saveable, deserialize_keras_object, serialize_keras_object
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
@@ -29,11 +29,11 @@ class Loss(Saveable):
 
     name: str | None = None
     reduction: str | None = "sum_over_batch_size"
-    dtype: str | None = None
+    dtype: str | None = Fixed(None)
 
     def check(self):
         self.name = self.name or auto_name(type(self).__name__)
-        self.dtype = compute_dtype(self.dtype)
+        self._dtype = compute_dtype(self.dtype)
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}, not {self.reduction!r}")
 

@@ -29,7 +29,7 @@ class IoU(Metric):
     axis: int = -1
 
     def check(self):
-        self.dtype = self.dtype or "int"
+        self._dtype = self.dtype or "int"
         self.target_class_ids = list(self.target_class_ids)
         if max(self.target_class_ids) >= self.num_classes:
             raise ValueError(f"`target_class_ids` hold {max(self.target_class_ids)}, out of range [0, {self.num_classes}).")

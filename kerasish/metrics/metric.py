@@ -10,7 +10,7 @@ from kerasish.backend.autodiff.tensor import standardize_shape
 from kerasish.backend.autodiff.variable import Variable
 from kerasish.loading import reserve
 from kerasish.losses.loss import compute_dtype, own_config
-from kerasish.saveable import Saveable
+from kerasish.saveable import Fixed, Saveable
 from kerasish.tracking import Tracker
 
 
@@ -37,7 +37,7 @@ class Metric(Saveable):
     left_out_of_config: typing.ClassVar[tuple] = ()  # as in Loss
     _direction: str | None = None  # "up" or "down": which way is better, for callbacks whose mode is "auto"
 
-    dtype: str | None = None
+    dtype: str | None = Fixed(None)
     name: str | None = None
 
     def __setattr__(self, name, value):
@@ -49,7 +49,7 @@ class Metric(Saveable):
 
     def check(self):
         self.name = self.name or auto_name(type(self).__name__)
-        self.dtype = compute_dtype(self.dtype)
+        self._dtype = compute_dtype(self.dtype)
         self.add_state()
 
     def add_state(self):
@@ -135,11 +135,6 @@ class Metric(Saveable):
     def _values_in(self, scope):
         values = [(v, scope.get_current_value(v)) for v in self.variables]
         return [v if value is None else value for v, value in values]
-
-    @property
-    def _dtype(self):
-        """The same under the name by which Keras's metrics, and people's own, call it."""
-        return self.dtype
 
     def get_config(self):
         """Constructor arguments as JSON-ready values."""

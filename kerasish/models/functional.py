@@ -95,11 +95,22 @@ class Functional(Function, Model):
         for x, m in zip(inputs, tree.flatten(mask) if mask is not None else [], strict=False):
             if m is not None and x is not None:
                 x._keras_mask = m
-        return self._run_through_graph(inputs, lambda operation: _with_context(operation, training=training, **kwargs))
+        return _unpacked(self._run_through_graph(inputs, lambda operation: _with_context(operation, training=training, **kwargs)))
+
+    def _output_spec(self, args, kwargs):
+        """As Keras has it, one output in a list stays in its list in graphs, while values come without it."""
+        outputs = super()._output_spec(args, kwargs)
+        if type(self).call is not Functional.call or _unpacked(self._outputs_struct) is self._outputs_struct:
+            return outputs
+        return tree.pack_sequence_as(self._outputs_struct, tree.flatten(outputs))
+
+    def _outputs_like(self, x):
+        outputs = super()._outputs_like(x)
+        return _unpacked(outputs) if type(self).call is Functional.call else outputs
 
     @default  # it is what the base would do
     def compute_output_spec(self, inputs, training=None, mask=None):
-        return Layer._output_spec(self, (inputs,), {"training": training, "mask": mask})
+        return self._output_spec((inputs,), {"training": training, "mask": mask})
 
     @default
     def compute_output_shape(self, input_shape):

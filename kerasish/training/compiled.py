@@ -73,6 +73,14 @@ def _resolve(path, structure):
     return structure
 
 
+def _same_structure(a, b):
+    try:
+        tree.assert_same_structure(a, b)
+    except ValueError:
+        return False
+    return True
+
+
 def _stars(structure):
     return tree.map_structure(lambda _: "*", structure)
 
@@ -111,7 +119,7 @@ class CompileLoss:
                 losses.get(identifier)  # an unknown name is better told now than at the first batch
         self.loss, self.loss_weights, self.output_names = loss, loss_weights, output_names
         self.built, self.metrics = False, []
-        self._parts = ()
+        self._parts, self._outputs = (), None
 
     @property
     def variables(self):
@@ -123,15 +131,24 @@ class CompileLoss:
             y_true = self.align(y_true, y_pred)
             if tree.is_nested(sample_weight):
                 sample_weight = self._by_name(sample_weight, y_pred)
-                sample_weight = self._flat(sample_weight, y_pred) or sample_weight
+                arranged = self._flat(sample_weight, y_pred)
+                sample_weight = sample_weight if arranged is None else arranged
+        elif isinstance(sample_weight, _CONTAINERS) and len(sample_weight) == 1:
+            sample_weight = sample_weight[0]
         if not self.built:
             self._build(y_true, y_pred)
+        elif not _same_structure(self._outputs, y_pred):
+            y_true, y_pred = self._as_built(y_true), self._as_built(y_pred)
+            sample_weight = self._as_built(sample_weight) if tree.is_nested(sample_weight) else sample_weight
         total = None
         with name_scope("compile_loss"):
             for part, mean in zip(self._parts, self.metrics or [None] * len(self._parts), strict=True):
                 value = self._value(part, y_true, y_pred, sample_weight, mean)
                 total = value if total is None else ops.add(total, value)
         return total
+
+    def _as_built(self, structure):
+        return tree.pack_sequence_as(self._outputs, tree.flatten(structure))
 
     def _value(self, part, y_true, y_pred, sample_weight, mean):
         y_true, y_pred = _resolve(part.path, y_true), _resolve(part.path, y_pred)
@@ -160,11 +177,8 @@ class CompileLoss:
         y_true = self._by_name(y_true, y_pred)
         if not tree.is_nested(y_true) and not tree.is_nested(y_pred):
             return y_true
-        try:
-            tree.assert_same_structure(y_pred, y_true)
+        if _same_structure(y_pred, y_true):
             return y_true
-        except ValueError:
-            pass
         for arrange in (self._flat, self._other_containers, self._for_outputs_with_loss):
             arranged = arrange(y_true, y_pred)
             if arranged is not None:
@@ -202,13 +216,22 @@ class CompileLoss:
         return tree.pack_sequence_as(y_pred, tree.flatten(y_true))
 
     def _for_outputs_with_loss(self, y_true, y_pred):
-        """Targets only for those outputs that have a loss."""
-        targets, wanted = tree.flatten(y_true), tree.flatten(self._in_order_of_outputs(y_pred)[0])
-        missing = len(targets) != sum(loss is not None for loss in wanted) or len(wanted) != len(tree.flatten(y_pred))
-        if missing or isinstance(y_true, dict):
+        """Targets only for those outputs that have a loss. KeyError where their number fits but a loss has no output."""
+        outputs = [path for path, _ in tree.flatten_with_path(y_pred)]
+        targets = [(path, target) for path, target in tree.flatten_with_path(y_true) if target is not None]
+        loss = self._in_order_of_outputs(y_pred)[0]
+        if isinstance(loss, _CONTAINERS) and len(tree.flatten(loss)) == len(outputs):
+            loss = tree.pack_sequence_as(y_pred, tree.flatten(loss))
+        wanted = [path for path, one in tree.flatten_with_path(loss) if one is not None]
+        if len(targets) != len(wanted) or not tree.is_nested(loss):
             return None
-        given = iter(targets)
-        return tree.pack_sequence_as(y_pred, [None if loss is None else next(given) for loss in wanted])
+        for path in wanted:
+            if path not in outputs:
+                raise _not_found(path)
+        if isinstance(y_true, dict) and [path for path, _ in targets] != wanted:
+            return None
+        given = dict(zip(wanted, (target for _, target in targets), strict=True))
+        return tree.pack_sequence_as(y_pred, [given.get(path) for path in outputs])
 
     # ---- one flat list of losses
     def build(self, y_true, y_pred):
@@ -228,6 +251,7 @@ class CompileLoss:
         self._parts = tuple(self._parts_of(pairs, y_true, y_pred, self._names_like(y_pred), ()))
         if len(self._parts) > 1:
             self.metrics = [metrics.Mean(name=f"{part.name}_loss") for part in self._parts]
+        self._outputs = _stars(y_pred)
         self.built = True
 
     def _in_order_of_outputs(self, y_pred):
@@ -238,7 +262,9 @@ class CompileLoss:
         if set(loss) != set(self.output_names):
             raise ValueError(f"Expected keys {self.output_names} in the dict of losses, got {list(loss)}")
         if isinstance(weights, dict):
-            weights = [weights.get(name, 1.0) for name in self.output_names]
+            if missing := set(loss) - set(weights):
+                raise KeyError(f"`loss_weights` has no weight for {sorted(missing)}. It has: {list(weights)}")
+            weights = [weights[name] for name in self.output_names]
         return [loss[name] for name in self.output_names], weights
 
     @staticmethod
@@ -282,7 +308,7 @@ class CompileLoss:
             if one is None:
                 continue
             if not (_has(y_true, key) and _has(y_pred, key)):
-                raise KeyError(f"The path: {(*path, key)} in the `loss` argument, can't be found in either the model's output or `y_true`.")
+                raise _not_found((*path, key))
             yield from self._parts_of(one, y_true[key], y_pred[key], names[key], (*path, key))
 
 
@@ -292,6 +318,10 @@ class _Weighted:
 
     loss: object
     weight: object
+
+
+def _not_found(path):
+    return KeyError(f"The path: {path} in the `loss` argument, can't be found in either the model's output or `y_true`.")
 
 
 def _has(structure, key):

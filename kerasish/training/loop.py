@@ -47,18 +47,27 @@ def callback_list(callbacks, model, steps, verbose, epochs=1, history=False):
 
 
 class Outputs:
-    """Outputs of one batch after another, as NumPy arrays in the structure in which they come."""
+    """Outputs of one batch after another, as NumPy arrays in the structure in which they come.
+
+    A device still works on the last ones: they are fetched when the next have come.
+    """
 
     def __init__(self):
-        self.structure, self.batches = None, []
+        self.structure, self.batches, self._last = None, [], []
 
     def add(self, outputs):
         """Take a batch's outputs."""
-        self.structure = outputs
-        self.batches.append([_numpy(y) for y in tree.flatten(outputs)])
+        self._fetch()
+        self._last.append(outputs)
+
+    def _fetch(self):
+        if self._last:
+            self.structure = self._last.pop()
+            self.batches.append([_numpy(y) for y in tree.flatten(self.structure)])
 
     def joined(self):
         """All batches' outputs, joined along the first axis."""
+        self._fetch()
         columns = zip(*self.batches, strict=True)
         joined = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in columns]
         return tree.pack_sequence_as(self.structure, joined)

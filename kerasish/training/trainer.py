@@ -7,6 +7,7 @@ import warnings
 
 import kerasish.config as config
 from kerasish import ops, optimizers, tree
+from kerasish.backend.arrays import active
 from kerasish.backend.autodiff.dtypes import is_float
 from kerasish.backend.autodiff.gradient import gradients, no_grad
 from kerasish.backend.autodiff.scopes import StatelessScope
@@ -360,7 +361,6 @@ class Trainer:
         """
         self._assert_compile_called()
         epochs = _capped(epochs)
-        _check_validation_freq(validation_freq)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split((x, y, sample_weight), validation_split)
         data = as_batches(x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight)
@@ -368,7 +368,10 @@ class Trainer:
             zip(("x", "y", "sample_weight"), unpack_x_y_sample_weight(validation_data), strict=True),
             batch_size=validation_batch_size or batch_size, steps=validation_steps,
         )  # fmt: skip
+        if validation is not None:
+            _check_validation_freq(validation_freq)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(active.xp.beside(self._held_arrays()))
             stack.callback(self._forget_epochs)
             steps = self._train_epochs = stack.enter_context(contextlib.closing(Epochs(data, steps_per_epoch, self.steps_per_execution)))
             if validation is not None:
@@ -429,6 +432,7 @@ class Trainer:
             raise ValueError(f"Arguments not recognized: {kwargs}")
         epochs = self._eval_epochs if cached else self._epochs(x, y, sample_weight, batch_size, steps)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(active.xp.beside(self._held_arrays()))
             stack.callback(epochs.end_pass if cached else epochs.close)
             self._symbolic_build(peek=epochs.batches.peek, step="test_step")
             with callback_list(callbacks, self, epochs, verbose) as callbacks:
@@ -445,7 +449,7 @@ class Trainer:
         """The outputs for data (see :meth:`fit`), batch after batch, joined as NumPy arrays in the outputs' structure."""
         epochs = self._epochs(x, batch_size=batch_size, steps=steps)
         outputs = Outputs()
-        with contextlib.closing(epochs):
+        with active.xp.beside(self._held_arrays()), contextlib.closing(epochs):
             if self._is_unbuilt() and not is_own_step(self, "predict_step", Trainer):
                 self._outputs_like(unpack_x_y_sample_weight(epochs.batches.peek())[0])
             with callback_list(callbacks, self, epochs, verbose) as callbacks:
@@ -460,6 +464,12 @@ class Trainer:
                 run_epoch(epochs, function, callbacks.on_predict_batch_begin, end, lambda: self.stop_predicting)
                 callbacks.on_predict_end()
         return outputs.joined()
+
+    def _held_arrays(self):
+        """The variables' arrays: steps run on the device where they are."""
+        for variable in self.variables:
+            if variable._value is not None:
+                yield variable._value.value
 
     def _epochs(self, x, y=None, sample_weight=None, batch_size=None, steps=None):
         return Epochs(as_batches(x, y, sample_weight, batch_size, steps), steps, self.steps_per_execution)
@@ -478,8 +488,9 @@ class Trainer:
         self._assert_compile_called()
         self._symbolic_build(batch, step=f"{kind}_step")
         function = getattr(self, f"make_{kind}_function")() or getattr(self, f"{kind}_function")
-        self.reset_metrics()
-        logs = pythonify_logs(function(iter([batch])))
+        with active.xp.beside(self._held_arrays()):
+            self.reset_metrics()
+            logs = pythonify_logs(function(iter([batch])))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def predict_on_batch(self, x):
@@ -488,7 +499,8 @@ class Trainer:
         if self._is_unbuilt() and not is_own_step(self, "predict_step", Trainer):
             self._outputs_like(as_batch(x))
         outputs = Outputs()
-        outputs.add((self.make_predict_function() or self.predict_function)(iter([batch])))
+        with active.xp.beside(self._held_arrays()):
+            outputs.add((self.make_predict_function() or self.predict_function)(iter([batch])))
         return outputs.joined()
 
     def profile_step(self, x, y=None, sample_weight=None, steps=20):
@@ -549,6 +561,8 @@ def _capped(epochs):
 def _check_validation_freq(validation_freq):
     if not isinstance(validation_freq, (int, list, tuple, set)):
         raise ValueError(f"Expected `validation_freq` to be a list or int, got {validation_freq} ({type(validation_freq)}).")
+    if isinstance(validation_freq, int) and validation_freq == 0:
+        raise ValueError("`validation_freq` is the number of epochs between validations, or a list of epochs. Received: 0")
 
 
 def _is_due(epoch, validation_freq):

@@ -12,9 +12,7 @@ import operator
 import os
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +20,7 @@ import numpy as np
 from kerasish.backend.autodiff.gradient import no_grad
 from kerasish.backend.autodiff.tensor import Tensor
 from kerasish.backend.autodiff.variable import Variable
+from kerasish.data.ahead import by_threads
 
 AUTOTUNE = -1
 INFINITE, UNKNOWN = -1, -2  # tf.data's numbers for cardinalities that are none
@@ -156,7 +155,7 @@ class Dataset:
 
         def elements():
             with contextlib.closing(self._elements()) as source:
-                yield from _in_threads(function, source, workers) if workers else map(function, source)
+                yield from _mapped(function, source, workers)
 
         return self._like(elements, self._cardinality)
 
@@ -203,7 +202,7 @@ class Dataset:
         def elements():
             with contextlib.closing(self._elements()) as source:
                 function = functools.partial(_together, put_together)
-                yield from _in_threads(function, groups(source), workers) if workers else map(function, groups(source))
+                yield from _mapped(function, groups(source), workers)
 
         count = _counted(self._cardinality, lambda n: n // size if drop_remainder else math.ceil(n / size))
         return Dataset(elements, count, size, varying if varying is None or not drop_remainder else ())
@@ -497,21 +496,9 @@ def _threads(parallel):
 
 
 # ---- threads
-def _in_threads(function, source, workers):
-    """``map`` in threads, in order, so far ahead that all threads are busy. They have ended when this generator has."""
-    pool, waiting = ThreadPoolExecutor(workers, "kerasish-map"), deque()
-    try:
-        for first in itertools.islice(source, 1):
-            waiting.append(Future())
-            waiting[0].set_result(function(first))
-        for element in source:
-            waiting.append(pool.submit(function, element))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _mapped(function, source, workers):
+    """``map``, in threads where there are to be some, so far ahead that all of them are busy."""
+    return by_threads(function, source, workers, ahead=2 * workers, first_alone=True) if workers else map(function, source)
 
 
 def _ahead(make_source, count):

@@ -100,8 +100,8 @@ def audio_dataset_from_directory(
     """A :class:`Dataset` of ``(sound, labels)`` from a folder with a folder of .wav files for each class (``keras.utils``).
 
     Sound is float32 (batch, samples, channels) from -1 to 1, filled up with zeros to the longest of the batch, or cut or filled to
-    ``output_sequence_length``, or, with ``ragged``, an array of arrays. ``sampling_rate``: samples per second that all get (with
-    the extra ``audio``). The other arguments are those of :func:`image_dataset_from_directory`.
+    ``output_sequence_length`` (all must have as many channels then), or, with ``ragged``, an array of arrays. ``sampling_rate``:
+    samples per second that all get (with the extra ``audio``). The other arguments are those of :func:`image_dataset_from_directory`.
 
     >>> import pathlib, tempfile, wave
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -118,10 +118,11 @@ def audio_dataset_from_directory(
     if sampling_rate is not None and sampling_rate <= 0:
         raise ValueError(f"`sampling_rate` should be higher than 0. Received: sampling_rate={sampling_rate}")
     fixed = output_sequence_length is not None or ragged
+    alike = {} if output_sequence_length is not None and batch_size is not None and batch_size > 1 else None
     return _dataset_of_files(
         directory, labels, label_mode, class_names, batch_size, shuffle, seed, validation_split, subset, follow_links, verbose,
         what="audio files", formats=SOUNDS, batched=Dataset.batch if fixed else Dataset.padded_batch,
-        read=functools.partial(_read_sound, rate=sampling_rate, length=output_sequence_length, ragged=ragged),
+        read=functools.partial(_read_sound, rate=sampling_rate, length=output_sequence_length, ragged=ragged, alike=alike),
     )  # fmt: skip
 
 
@@ -267,8 +268,14 @@ def _read_text(path, max_length):
         raise ValueError(f"The text {path} is not in UTF-8: {error}") from error
 
 
-def _read_sound(path, rate, length, ragged):
+def _read_sound(path, rate, length, ragged, alike):
+    """``alike``: a dict that keeps what the first file was like, where all must have its number of channels."""
     sound, own_rate = read_wav(path)
+    channels, first = (sound.shape[1], path) if alike is None else alike.setdefault("first", (sound.shape[1], path))
+    if sound.shape[1] != channels:
+        raise ValueError(
+            f"{path} has {sound.shape[1]} channels and {first} has {channels}: without `output_sequence_length` missing ones are zeros."
+        )
     if rate is not None:
         sound = resample(sound, own_rate, rate)
     if length is not None:

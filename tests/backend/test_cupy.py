@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 import warnings
 
 import numpy as np
 import pytest
 
 import kerasish as keras
-from kerasish.backend import arrays
+from kerasish import config
+from kerasish.backend import arrays, upload
 from kerasish.backend.arrays import cupy
 from kerasish.backend.arrays.numpy import NumpyArrays
 from tests.conformance.strict import NAMES, StrictArray, StrictArrays, stand_in
@@ -104,6 +106,31 @@ def test_the_environment_names_it(tmp_path):
 
 
 # ---- arrays in and out
+def test_processes_that_load_data_take_no_gpu(with_cupy, monkeypatch):
+    monkeypatch.setattr(arrays, "has_gpu", lambda: True)
+    process = types.SimpleNamespace(parent_process=lambda: None)
+    monkeypatch.setitem(sys.modules, "multiprocessing.process", process)
+    before = config._settings["backend"]
+    try:
+        for parent, expected in ((None, "cupy"), (object(), "numpy")):
+            process.parent_process = lambda parent=parent: parent
+            arrays.use(NumpyArrays())
+            config._settings["backend"] = None
+            arrays._start()
+            assert arrays.active.xp.name == keras.config.backend() == expected
+    finally:
+        config._settings["backend"] = before
+
+
+def test_large_arrays_are_brought_in_one_piece(xp, monkeypatch):
+    monkeypatch.setattr(cupy, "_LARGE", 100)
+    x = np.random.default_rng(0).standard_normal((10, 6)).astype("float32")
+    for given in (x, x.T, x[::2]):
+        found = xp.asarray(given)
+        assert type(found) is StrictArray
+        np.testing.assert_array_equal(xp.to_numpy(found), given)
+
+
 def test_in_and_out(xp):
     assert type(xp.asarray([1.0, 2.0])) is StrictArray and type(xp.asarray(np.ones(2, ">f4"))) is StrictArray
     assert type(xp.asarray(["a"])) is np.ndarray and type(xp.asarray(np.ones(2, "longdouble"))) is np.ndarray
@@ -284,3 +311,119 @@ def test_the_stand_in_s_names_are_cupy_s():
         assert hasattr(real, name), name
     for name in NAMES["ndarray"]:
         assert hasattr(real.ndarray, name), name
+
+
+# ---- several devices
+class Elsewhere:
+    """A device that tells when it is the current one."""
+
+    current: list = []
+
+    def __enter__(self):
+        self.current.append(self)
+
+    def __exit__(self, *error):
+        self.current.pop()
+
+
+def test_work_is_done_where_the_arrays_are(xp, on_cupy, monkeypatch):
+    there, seen = Elsewhere(), []
+    monkeypatch.setattr(StrictArray, "device", there, raising=False)
+    monkeypatch.setattr(xp, "_several", True)
+    monkeypatch.setattr(xp, "add", lambda *xs, **more: seen.append(list(Elsewhere.current)) or xp.module.add(*xs, **more))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    x, y = np.ones((4, 3)), np.ones((4, 2))
+    for go in (lambda: model.fit(x, y, verbose=0), lambda: model.evaluate(x, y, verbose=0), lambda: model.predict_on_batch(x),
+               lambda: model.train_on_batch(x, y), lambda: model.predict(x, verbose=0), lambda: keras.ops.ones(3) + 1):  # fmt: skip
+        seen.clear()
+        go()
+        assert seen and all(current[:1] == [there] for current in seen) and not Elsewhere.current
+    assert xp.beside([xp.asarray(np.ones(2))]) is there
+    monkeypatch.setattr(xp, "_several", False)
+    assert xp.beside([xp.asarray(np.ones(2))]) is not there
+
+
+@pytest.mark.parametrize(("ours", "cupys", "allowed"), [(None, None, True), ("0", None, False), (None, "0", False), ("1", "0", True), ("0", "1", False)])
+def test_who_allows_tf32(monkeypatch, with_cupy, ours, cupys, allowed):
+    for name, value in (("KERASISH_TF32", ours), ("CUPY_TF32", cupys)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    cupy.load()
+    assert cupy.allows_tf32() is allowed and os.environ["CUPY_TF32"] == str(int(allowed))
+
+
+# ---- data that is kept on the device
+def losses_of(x, y, **more):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, **more).history
+    return history["loss"], model.predict(x, verbose=0)
+
+
+@pytest.mark.parametrize("shuffle", [True, False, "batch"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_data_kept_on_the_device_trains_to_the_same(xp, monkeypatch, shuffle, kept):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((10, 3)), rng.standard_normal((10, 2)).astype("float32")
+    expected, outputs = losses_of(x, y, shuffle=shuffle)
+    asked, brought = [], []
+    monkeypatch.setattr(type(xp), "keeps", lambda self, nbytes: asked.append(nbytes) or kept)
+    monkeypatch.setattr(type(xp), "ahead", lambda self, batches: (brought.append(batch) or batch for batch in batches))
+    before = arrays.use(xp)
+    try:
+        found, predicted = losses_of(x, y, shuffle=shuffle)
+    finally:
+        arrays.use(before)
+    assert all(type(part) is (StrictArray if kept else np.ndarray) for batch in brought for part in (batch if isinstance(batch, tuple) else (batch,)))
+    assert max(asked) == x.nbytes + y.nbytes
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(predicted, outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_only_data_that_fits_is_kept(xp):
+    assert xp.keeps(1 << 18) and not xp.keeps((1 << 18) + 1)  # a quarter of the megabyte that is free
+    assert not NumpyArrays().keeps(1)
+
+
+def test_class_weights_are_looked_up_on_the_host(xp, on_cupy):
+    losses, _ = losses_of(np.ones((8, 3)), np.array([0, 1] * 4)[:, None].repeat(2, 1).astype("float32"))
+    assert np.isfinite(losses).all()
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(np.ones((8, 3)), np.array([0, 1] * 4), class_weight={0: 1.0, 1: 2.0}, verbose=0)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_rows_in_cuda_are_numpy_s(tmp_path):
+    parts = [np.random.default_rng(i).integers(0, 100, (9, *shape)).astype(dtype) for i, (shape, dtype) in enumerate(
+        [((4,), "float32"), ((3,), "float32"), ((), "int64"), ((5, 7), "float16"), ((3,), "uint8")])]  # fmt: skip
+    words = (16, 4, 8, 2, 1)
+    shim = """
+struct uint4 { unsigned x, y, z, w; };
+struct Three { unsigned x, y, z; };
+static Three blockIdx, threadIdx, gridDim;
+#define __global__
+"""
+    given = ", ".join(f"({upload._WORDS[w]} *)p[{3 * i + 1}], ({upload._WORDS[w]} *)p[{3 * i + 2}], (long long)p[{3 * i + 3}]" for i, w in enumerate(words))
+    text = f"""{shim}{upload.rows_source(words)}
+extern "C" void run(long long *p, long long first, long long count, unsigned blocks) {{
+    gridDim = {{blocks, {len(words)}, 1}};
+    for (unsigned b = 0; b < blocks; ++b) for (unsigned i = 0; i < {len(words)}; ++i) for (unsigned t = 0; t < 256; ++t) {{
+        blockIdx = {{b, i, 0}}; threadIdx = {{t, 0, 0}};
+        rows((long long *)p[0], first, count, {given});
+    }}
+}}"""
+    (tmp_path / "rows.cpp").write_text(text)
+    subprocess.run(["g++", "-O1", "-shared", "-fPIC", "-o", tmp_path / "rows.so", tmp_path / "rows.cpp"], check=True)
+    library = ctypes.CDLL(str(tmp_path / "rows.so"))
+    for numbers, first in ((np.array([8, 0, 3, 3]), 0), (None, 5)):
+        found = [np.full((4, *x.shape[1:]), 1, x.dtype) for x in parts]
+        p = [0 if numbers is None else numbers.ctypes.data]
+        for x, y, word in zip(parts, found, words, strict=True):
+            p += [x.ctypes.data, y.ctypes.data, y[0].nbytes // word]
+        library.run((ctypes.c_longlong * len(p))(*p), ctypes.c_longlong(first), ctypes.c_longlong(4), 1)
+        for x, y in zip(parts, found, strict=True):
+            np.testing.assert_array_equal(y, x[numbers] if numbers is not None else x[5:9])

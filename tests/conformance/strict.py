@@ -61,6 +61,9 @@ class StrictArray:
     def flags(self):
         return _Flags(self._a.flags)
 
+    data = types.SimpleNamespace(ptr=0)  # where it lies: nobody may look there
+    device = contextlib.nullcontext()  # a context, as CuPy's devices are
+
     def get(self, stream=None, order="C", out=None, blocking=True):
         return self._a.copy(order)
 
@@ -227,9 +230,21 @@ class _RawKernel:
     """What the kernels of ``arrays/cupy.py`` do, by their names."""
 
     def __init__(self, code, name):
-        assert f"void {name}(" in code and name == "philox"
+        assert f"void {name}(" in code and name in ("philox", "rows")
+        self.run = getattr(self, name)
 
     def __call__(self, grid, block, args):
+        self.run(grid, block, args)
+
+    def rows(self, grid, block, args):
+        numbers, first, count = args[:3]
+        numbers = numbers._a if isinstance(numbers, StrictArray) else numpy.arange(first, first + count)
+        assert len(args) == 3 + 3 * grid[1] and numbers.dtype == numpy.int64 and len(numbers) == count
+        for x, y, words in zip(args[3::3], args[4::3], args[5::3], strict=True):
+            assert y._a.nbytes % max(1, count * int(words)) == 0
+            y._a[...] = x._a[numbers]
+
+    def philox(self, grid, block, args):
         key, out, blocks = args
         assert grid[0] * block[0] >= blocks and all(x._a.dtype == numpy.uint64 for x in (key, out))
         out._a[...] = NumpyArrays().random_bits(key._a, 8 * int(blocks)).view(numpy.uint64)

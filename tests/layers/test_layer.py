@@ -139,8 +139,16 @@ def test_add_weight(keras):
     w = layer.add_weight((2,), "ones", name="w", trainable=False, regularizer="l2", constraint="non_neg")
     assert (w.name, w.path, w.trainable) == ("w", f"{layer.name}/w", False)
     assert w.regularizer is not None and w.constraint is not None
-    with pytest.raises(ValueError, match="keyword argument"):
-        layer.add_weight("kernel")
+    for kwargs in ({}, {"shape": (2,)}):
+        with pytest.raises(ValueError, match="`name` must be passed as a keyword argument.*'kernel'"):
+            layer.add_weight("kernel", **kwargs)
+    with pytest.raises(ValueError, match="Cannot convert '.*k.*' to a shape"):
+        layer.add_weight(shape="kernel")
+    for i, name in enumerate(["shape", "initializer", "dtype"]):
+        with pytest.raises(ValueError, match=f"`{name}`.* both positionally and|`{name}` twice"):
+            layer.add_weight(*[(2,), "ones", "int32"][: i + 1], **{name: (2,)})
+    with pytest.raises(TypeError, match="at most 3 positional arguments|by place, all else by name"):
+        layer.add_weight((2,), "ones", "int32", True)
     assert layer.add_variable((3,), "zeros", name="v").name == "v"
 
 
@@ -766,6 +774,19 @@ def test_fields_of_a_user_s_layer():
     assert Named.from_config(Named(factor=7.0).get_config()).factor == 7.0
     with pytest.raises(ValueError, match="Unrecognized"):
         Named(wrong=1)
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16", "mixed_float16", "map"])
+def test_constructors_get_the_name_of_a_policy_from_a_config(keras, dtype):
+    got = []
+
+    class Curious(keras.layers.Dense):
+        def __init__(self, units, dtype=None, **kwargs):
+            got.append(dtype)
+            super().__init__(units, dtype=dtype, **kwargs)
+
+    Curious.from_config(Curious(2, dtype=keras.dtype_policies.DTypePolicyMap(default_policy="float16") if dtype == "map" else dtype).get_config())
+    assert isinstance(got[1], keras.dtype_policies.DTypePolicyMap) if dtype == "map" else got[1] == (dtype or "float32")
 
 
 def test_from_config_says_what_it_could_not_read(keras):

@@ -362,3 +362,24 @@ def test_subclass():
 
 def test_dtype_policy():
     assert losses.MeanSquaredError(dtype="mixed_float16")([[1.0]], [[0.5]]).dtype == "float16"
+
+
+@pytest.mark.parametrize("k", [keras.losses, losses], ids=["theirs", "ours"])
+@pytest.mark.parametrize("name", ["Loss", "MeanSquaredError", "SparseCategoricalCrossentropy"])
+def test_the_dtype_is_for_the_constructor_alone(k, name):
+    loss = getattr(k, name)(dtype="float64")
+    with pytest.raises(AttributeError):
+        loss.dtype = "float16"
+    assert loss.dtype == "float64"
+    loss.name, loss.reduction = "mine", "sum"
+    assert loss.get_config()["name"] == "mine"
+
+
+def test_the_dtype_is_not_known_before_the_constructor_ran():
+    class Early(losses.Loss):
+        def __init__(self):
+            self.early = self.dtype
+            super().__init__()
+
+    with pytest.raises(AttributeError, match="no `dtype` before"):
+        Early()

@@ -366,6 +366,15 @@ def test_subclass():
     assert repr(metric) == "<Squares name=squares>"
 
 
+@pytest.mark.parametrize("k", [keras.metrics, metrics], ids=["theirs", "ours"])
+@pytest.mark.parametrize("name", ["Mean", "AUC", "MeanSquaredError"])
+def test_the_dtype_is_for_the_constructor_alone(k, name):
+    metric = getattr(k, name)(dtype="bfloat16")
+    with pytest.raises(AttributeError):
+        metric.dtype = "float16"
+    assert metric.dtype == metric._dtype == "bfloat16"
+
+
 def test_stateless():
     metric = metrics.Mean()
     before = metric.stateless_reset_state()

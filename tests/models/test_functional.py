@@ -41,6 +41,27 @@ def test_several_inputs_and_outputs_in_structures():
     assert ours.input_names == ["a", "b"] and len(ours.layers[2]._inbound_nodes) == len(theirs.layers[2]._inbound_nodes)
 
 
+@pytest.mark.parametrize("container", [list, tuple])
+def test_one_output_in_a_list(container):
+    """Values come without the list, KerasTensors in it."""
+
+    def build(k):
+        x = k.Input((3,))
+        return k.Model(x, container([k.layers.Dense(2)(x)]))
+
+    ours, theirs = both(build)
+    x = rows(4, 3)
+    for k, model in ((ks, ours), (keras, theirs)):
+        assert model(x).shape == (4, 2) and model.predict(x, verbose=0).shape == model.predict_on_batch(x).shape == (4, 2)
+        assert isinstance(model(k.Input((3,))), container) and isinstance(model.compute_output_spec(k.KerasTensor((4, 3))), container)
+        z = k.Input((3,))
+        outer = k.Model(z, k.layers.Add()([*model(z), *model(z * 2.0)]))
+        assert outer(x).shape == (4, 2)
+        model.compile(loss=["mse"], metrics=["mae"])
+        model.fit(x, [x[:, :2]], sample_weight=[x[:, 0] ** 2], verbose=0)
+    same_outputs(ours, theirs, x)
+
+
 def test_nested_and_shared_models():
     def build(k):
         inner = k.Sequential([k.Input((3,)), k.layers.Dense(4, activation="tanh")], name="inner")

@@ -1,5 +1,6 @@
 """CompileLoss and CompileMetrics against Keras's: structures, names, weights, errors."""
 
+import itertools
 import warnings
 from collections import OrderedDict, namedtuple
 
@@ -57,6 +58,13 @@ STRUCTURES = {
     ),
     "flat targets for nested outputs": ([MSE] * 3, None, None, [A, B, A], (C, [D, B]), None),
     "namedtuple": (Pair(MSE, MAE), None, None, Pair(A, B), Pair(C, D), None),
+    "targets in a list where there is a loss": ({"q": MAE}, None, None, [B], {"p": C, "q": D}, None),
+    "the only target where there is a loss": ([None, MSE], None, ["p", "q"], B, [C, D], None),
+    "nested targets where there is a loss": (
+        {"p": {"r": MSE}}, None, None, {"p": {"r": A}}, {"p": {"r": C, "s": D}, "q": B}, None,
+    ),
+    "fewer losses than outputs": ([MSE], None, ["p", "q"], [A], [C, D], None),
+    "weights in a list for one output": (MSE, None, ["o"], A, B, [W]),
     "several losses of nested outputs": ([MSE, MAE], None, None, {"p": A, "q": B}, {"p": C, "q": D}, None),
 }  # fmt: skip
 
@@ -84,6 +92,55 @@ def test_building_needs_shapes_only(case):
     assert float(ahead(y_true, y_pred, sample_weight)) == float(direct(y_true, y_pred, sample_weight))
 
 
+SHAPES = {
+    "one": "*", "[a]": ["*"], "[a, b]": ["*", "*"], "(a, b)": ("*", "*"), "{a}": {"a": "*"}, "{a, b}": {"a": "*", "b": "*"},
+    "{b, a}": {"b": "*", "a": "*"}, "{a: {b}, c}": {"a": {"b": "*"}, "c": "*"}, "[a, [b, c]]": ["*", ["*", "*"]], "[a, b, c]": ["*"] * 3,
+}  # fmt: skip
+LOSS_SHAPES = SHAPES | {"[, b]": [None, "*"], "[a, ]": ["*", None], "{a, b: }": {"a": "*", "b": None}, "{b}": {"b": "*"}}
+
+
+def filled(shape, leaves):
+    return tree.map_structure(lambda leaf: None if leaf is None else next(leaves), shape)
+
+
+@pytest.mark.parametrize("outputs", SHAPES)
+def test_every_combination_of_structures(outputs):
+    """Where Keras computes, so do we, the same; but a target is never taken for an output of another name."""
+    A, B, C, D = (array(5, 4) for _ in range(4))  # Keras may take the rows of one target for as many targets: five are too many
+    y_pred = filled(SHAPES[outputs], iter([A, B, C]))
+    computed = 0
+    for targets, losses_, named in itertools.product(SHAPES, LOSS_SHAPES, [False, True]):
+        y_true = filled(SHAPES[targets], iter([B, D, A]))
+        loss = filled(LOSS_SHAPES[losses_], iter([MSE, MAE, MSE]))
+        names = list("abc")[: len(tree.flatten(y_pred))] if named else None
+        try:
+            theirs = KerasLoss(loss, output_names=names)
+            expected = float(theirs(y_true, y_pred))
+        except Exception:  # its errors are of many kinds, and we take some that it doesn't
+            continue
+        if outputs == "one" and len(tree.flatten(loss)) > 1:  # see the next test
+            continue
+        ours = CompileLoss(loss, output_names=names)
+        try:
+            assert float(ours(y_true, y_pred)) == pytest.approx(expected, rel=1e-5), (targets, losses_, names)
+        except ValueError:
+            nested = any(map(tree.is_nested, y_true.values() if isinstance(y_true, dict) else y_true))
+            assert nested or set(y_true) - {part.name for part in theirs._flat_losses}
+            continue
+        assert [m.name for m in ours.metrics] == [m.name for m in theirs.metrics]
+        computed += 1
+    assert computed > 5
+
+
+def test_outputs_may_change_their_containers():
+    loss = CompileLoss([MSE, MAE], output_names=["b", "a"])
+    loss.build([KerasTensor((3, 4))] * 2, [KerasTensor((3, 4))] * 2)
+    for weights in (None, W, [W, V]):
+        expected = float(CompileLoss([MSE, MAE])([A, B], [C, D], weights))
+        named = dict(zip("ab", weights, strict=True)) if isinstance(weights, list) else weights
+        assert float(loss({"a": A, "b": B}, {"a": C, "b": D}, named)) == pytest.approx(expected)
+
+
 def test_two_losses_of_one_output_add_up():
     both = CompileLoss([MSE, MAE])
     assert float(both(A, B)) == pytest.approx(float(CompileLoss(MSE)(A, B)) + float(CompileLoss(MAE)(A, B)))
@@ -97,6 +154,9 @@ def test_two_losses_of_one_output_add_up():
         (([MSE, MSE], [1.0]), ([A, B], [C, D]), ValueError, "1 weights, 2 losses"),
         ((MSE, [1.0, 1.0]), ([A, B], [C, D]), ValueError, "must match the number of losses"),
         (({"p": MSE}, None, ["p", "q"]), ([A, B], [C, D]), ValueError, r"Expected keys \['p', 'q'\] in the dict of losses"),
+        (({"p": MSE, "q": MSE}, {"p": 1.0}, ["p", "q"]), ([A, B], [C, D]), KeyError, r"no weight for \['q'\]"),
+        (({"x": MSE},), ([A], {"p": B, "q": C}), KeyError, r"The path: \('x',\) in the `loss` argument"),
+        (({"q": MSE},), ({"p": A}, {"p": B, "q": C}), ValueError, "Target data is missing.*for the output 'q'"),
         (({"x": MSE},), ({"p": A}, {"p": B}), KeyError, r"The path: \('x',\) in the `loss` argument"),
         (({"p": {"x": MSE}},), ({"p": [A]}, {"p": [B]}), KeyError, r"has the path \('p',\)"),
         ((MSE,), ([A, B, A], [C, D]), ValueError, "y_true and y_pred have different structures"),

@@ -9,6 +9,7 @@ from tests.training.both import (
     CLASSES,
     OURS,
     TARGETS,
+    THEIRS,
     TOKENS,
     WEIGHTS,
     X,
@@ -267,19 +268,50 @@ def test_generator():
     assert_same_training(classifier, x=batches, steps_per_epoch=5, batch_size=None)
 
 
-@pytest.mark.parametrize("options", [{}, {"workers": 2}])
-def test_py_dataset(options):
-    def data(k):
-        class Rows(k.PyDataset):
-            def __len__(self):
-                return math.ceil(len(X) / 12)
+class Rows:
+    """Batches of 13 rows with their weights, the last one shorter, beginning with one of them."""
 
-            def __getitem__(self, i):
-                return X[12 * i : 12 * i + 12], CLASSES[12 * i : 12 * i + 12]
+    def __init__(self, first=0, **kwargs):
+        super().__init__(**kwargs)
+        self.first = first
 
-        return Rows(**(options if k is OURS else {}))  # real Keras loses the first batch to building, with workers
+    def __len__(self):
+        return math.ceil(len(X) / 13)
 
-    assert_same_training(classifier, x=data, validation_data=lambda k: data(k), batch_size=None)
+    def __getitem__(self, i):
+        i = (i + self.first) % len(self)
+        return tuple(array[13 * i : 13 * i + 13] for array in (X, CLASSES, WEIGHTS))
+
+
+class OurRows(Rows, OURS.PyDataset):
+    pass
+
+
+class TheirRows(Rows, THEIRS.PyDataset):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shuffle"),
+    [
+        ({}, {}, False),
+        ({}, {}, True),
+        ({"workers": 2}, {}, False),
+        ({"workers": 2}, {}, True),
+        ({"workers": 2, "first": 1}, {"workers": 2}, False),  # real Keras takes the first batch away to build, and brings it last
+    ],
+)
+def test_py_dataset(ours, theirs, shuffle):
+    def program(k, begin):
+        data = OurRows(**ours) if k is OURS else TheirRows(**theirs)
+        metrics = {"metrics": ["accuracy"], "weighted_metrics": ["accuracy", "sparse_categorical_crossentropy"]}
+        model = compiled(mlp(k, 3, "softmax"), "adam", "sparse_categorical_crossentropy", **metrics)
+        begin(model)
+        k.set_random_seed(1)
+        history = model.fit(data, epochs=2, shuffle=shuffle, validation_data=data, verbose=0).history
+        return {**history, **{f"evaluate {name}": value for name, value in model.evaluate(data, verbose=0, return_dict=True).items()}}
+
+    assert_close(*run_both(program))
 
 
 def test_evaluate_and_one_batch():

@@ -161,6 +161,7 @@ def fit_error(**arguments):
         ({"x": X.tolist(), "y": TARGETS}, "must be made an array first"),
         ({"x": iter([]), "y": None}, "must yield at least one batch"),
         ({"x": X[:, :3]}, r"expected shape=\(None, 4\)"),
+        ({"validation_freq": 0, "validation_split": 0.5}, "between validations.*Received: 0"),
         ({"validation_freq": "often", "validation_split": 0.5}, "Expected `validation_freq` to be a list or int"),
         ({"validation_split": 1.5}, "between 0 and 1"),
         ({"validation_data": (X, [TARGETS, CLASSES[:4]])}, "cardinality"),

@@ -1,5 +1,6 @@
 """Data sets from folders: files, labels and splits as real Keras finds them, pixels as it reads them on TensorFlow (resized.npz)."""
 
+import functools
 import pathlib
 import struct
 import sys
@@ -257,6 +258,19 @@ def two_sounds(folder):
         (folder / name).mkdir()
         sound(folder / name / "x.wav", np.arange(1, 2 * n + 1, dtype="<i2").tobytes(), channels=2)
     return folder
+
+
+def test_sounds_with_different_numbers_of_channels(tmp_path):
+    """As TensorFlow has it: silent channels where a batch is filled up, an error where lengths are fixed (here with the file's name)."""
+    for name, channels in (("a", 1), ("b", 2), ("c", 1)):
+        sound(tmp_path / f"{name}.wav", np.full(3 * channels, 2**14, "<i2").tobytes(), channels=channels)
+    make = functools.partial(keras.utils.audio_dataset_from_directory, tmp_path, labels=None, shuffle=False, verbose=False)
+    (x,) = make()
+    assert x.shape == (3, 3, 2) and x.numpy().sum(1).tolist() == [[1.5, 0], [1.5, 1.5], [1.5, 0]]
+    for one_by_one in ({"batch_size": None}, {"batch_size": 1}):
+        assert [x.shape[-1] for x in make(output_sequence_length=4, **one_by_one)] == [1, 2, 1]
+    with pytest.raises(ValueError, match=r"b\.wav has 2 channels and .*a\.wav has 1|[ac]\.wav has 1 channels and .*b\.wav has 2"):
+        list(make(output_sequence_length=4))
 
 
 def test_sounds_of_different_lengths(tmp_path):

@@ -3,6 +3,7 @@
 import glob
 import importlib.util
 import os
+import sys
 import warnings
 
 import kerasish.config as config
@@ -45,13 +46,19 @@ def _on_windows():
     return os.path.exists(os.path.join(os.environ.get("SYSTEMROOT", ""), "System32", "nvcuda.dll"))
 
 
+def _is_worker():
+    """Whether this process was started by multiprocessing, as those that load data are: it takes no GPU by itself."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
 def _start():
     """Use what ``KERASISH_BACKEND`` names; where it names nothing CuPy if there is a GPU for it, and NumPy otherwise."""
     named = config.backend()
     config._settings["backend"] = "numpy"
     if named == "cupy":
         use(CupyArrays())
-    elif named is None and has_gpu():
+    elif named is None and has_gpu() and not _is_worker():
         try:
             use(CupyArrays())
         except (ImportError, RuntimeError) as error:

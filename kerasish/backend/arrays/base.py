@@ -8,6 +8,8 @@ import contextlib
 
 from kerasish.backend.special import erf, erfc, erfinv
 
+_HERE = contextlib.nullcontext()
+
 
 class Arrays:
     name = None  # as in ``config.backend()``
@@ -45,6 +47,10 @@ class Arrays:
             raise ValueError(f"There is no device '{kind}:{index}': {self.name} arrays live on the CPU.")
         return contextlib.nullcontext()
 
+    def beside(self, arrays):
+        """Context in which kernels run, and arrays are made, on the device of the first of these arrays."""
+        return _HERE
+
     def is_own(self, array):
         """Whether an array's memory is its own, to be written to: no other array's and nobody's data."""
         return array.flags.owndata and array.flags.writeable
@@ -55,6 +61,14 @@ class Arrays:
     def ahead(self, batches):
         """An iterator of batches that may take the next one, to bring it to the device, while one is worked on."""
         return batches
+
+    def keeps(self, nbytes):
+        """Whether data of so many bytes is brought to the device once, and batches are taken there."""
+        return False
+
+    def rows(self, arrays, numbers):
+        """New arrays of the rows with these numbers, an array of this library or a slice."""
+        return [x[numbers].copy() if isinstance(numbers, slice) else self.take(x, numbers, axis=0) for x in arrays]
 
     def parts(self, n, bytes_each):
         """Slices that cut ``n`` things of so many bytes into parts of about ``block`` bytes."""

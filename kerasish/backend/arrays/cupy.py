@@ -4,14 +4,14 @@ CuPy never converts to or from NumPy by itself, so a kernel that mixes them rais
 computed on the host: strings, bfloat16 where this CuPy lacks it, eigenvalues of general matrices, and products scattered to places.
 """
 
-import collections
 import importlib
+import os
 
 import numpy
 
-from kerasish import tree
 from kerasish.backend.arrays.base import Arrays
 from kerasish.backend.arrays.numpy import NumpyArrays
+from kerasish.backend.upload import Rows, uploaded
 
 # Philox4x64-10 as a function for kernels: the words of one block, with the key (k, l). Counters begin at 1, as NumPy's do.
 PHILOX = r"""
@@ -36,6 +36,7 @@ extern "C" __global__ void philox(const unsigned long long *key, unsigned long l
 """
 )
 _THREADS = 256
+_LARGE = 64 << 20  # bytes
 _SCALARS = 4096  # Python numbers that are kept on the device
 _ADDED = "iIfd"  # dtypes that CuPy adds up at places; and uint64, whose bits are those of int64
 _COMPARED = "iIQfd"
@@ -50,7 +51,8 @@ class CupyArrays(Arrays):
         self.extra, self.special = importlib.import_module("cupyx"), importlib.import_module("cupyx.scipy.special")
         self.array_types = (self.module.ndarray,)
         self.linalg = _Linalg(self)
-        self._scalars, self._draw, self._kinds = {}, None, {}
+        self._several = self.module.cuda.runtime.getDeviceCount() > 1
+        self._scalars, self._draw, self._kinds, self._rows = {}, None, {}, Rows(self.module)
 
     # ---- in and out
     def holds(self, dtype):
@@ -76,6 +78,10 @@ class CupyArrays(Arrays):
                 if swapped == x.dtype or not self.holds(swapped):
                     return x
                 x = x.astype(swapped)
+            if x.nbytes > _LARGE:  # without as much page-locked memory as asarray would take, and keep
+                y = self.module.empty(x.shape, x.dtype)
+                y.set(numpy.ascontiguousarray(x))
+                return y
         return self.module.asarray(x, dtype=wanted)
 
     def array(self, x, dtype=None, copy=True, order="K", **options):
@@ -119,12 +125,17 @@ class CupyArrays(Arrays):
             raise ValueError(f"There is no device '{kind}:{index}': {count} GPUs were found, the first of which is '{kind}:0'.")
         return self.module.cuda.Device(index)
 
+    def beside(self, arrays):
+        own = (x for x in arrays if isinstance(x, self.array_types)) if self._several else ()
+        return next((x.device for x in own), None) or super().beside(arrays)
+
     def run(self, op, values, attrs):
-        """As the base does; on the host where a value or the result is of a dtype that CuPy lacks."""
-        if attrs.get("dtype") != "string" and not any(isinstance(x, numpy.ndarray) for x in values):
-            return op.kernel(self, *values, **attrs)
-        y = op.kernel(_HOST, *map(self.to_numpy, values), **attrs)
-        return type(y)(map(self.asarray, y)) if type(y) in (tuple, list) else self.asarray(y)
+        """As the base does, on the device of the first array; on the host where a value or the result is of a dtype that CuPy lacks."""
+        with self.beside(values):
+            if attrs.get("dtype") != "string" and not any(isinstance(x, numpy.ndarray) for x in values):
+                return op.kernel(self, *values, **attrs)
+            y = op.kernel(_HOST, *map(self.to_numpy, values), **attrs)
+            return type(y)(map(self.asarray, y)) if type(y) in (tuple, list) else self.asarray(y)
 
     def is_own(self, array):
         return array.flags.owndata
@@ -132,9 +143,15 @@ class CupyArrays(Arrays):
     def synchronize(self):
         self.module.cuda.get_current_stream().synchronize()
 
+    def keeps(self, nbytes):
+        return nbytes <= self.module.cuda.runtime.memGetInfo()[0] // 4
+
+    def rows(self, arrays, numbers):
+        return self._rows(arrays, numbers) if all(x.flags.c_contiguous for x in arrays) else super().rows(arrays, numbers)
+
     def ahead(self, batches):
         """The batches on the device: while one is worked on, the next is copied there."""
-        return _uploaded(self, batches)
+        return uploaded(self, batches)
 
     # ---- what CuPy has under other names, or not at all
     def scatter_add(self, target, index, values):
@@ -212,77 +229,24 @@ class _Linalg:
         return tuple(map(self._arrays.asarray, numpy.linalg.eig(self._arrays.to_numpy(x))))
 
 
-# ---- batches on their way
-def _uploaded(arrays, batches):
-    """Each batch on the device, copied from page-locked memory in a stream of its own while the one before is worked on.
-
-    Device memory is taken in the stream that computes, and the copy waits for what that stream was told until then, so no memory is
-    written that a kernel still reads. A page-locked block is written again when its copy has ended.
-    """
-    upload, waiting = _Upload(arrays), collections.deque()
-    try:
-        for batch in batches:
-            waiting.append(upload.begin(batch))
-            if len(waiting) == 2:
-                yield upload.arrived(waiting.popleft())
-        while waiting:
-            yield upload.arrived(waiting.popleft())
-    finally:
-        upload.stream.synchronize()  # nothing may still be written to memory that others get
-        getattr(batches, "close", lambda: None)()
-
-
-class _Upload:
-    """A stream for copies and the page-locked blocks that they are made from, two in turn."""
-
-    def __init__(self, arrays):
-        self.arrays, self.cuda = arrays, arrays.module.cuda
-        self.stream, self.blocks, self.turn = self.cuda.Stream(non_blocking=True), [(None, None)] * 2, 0
-
-    def begin(self, batch):
-        """Start the copies of a batch; what will be the batch, and the event of its arrival."""
-        hosts = [x for x in tree.flatten(batch) if self._copied(x)]
-        if not hosts:
-            return batch, None
-        places, nbytes = [], 0
-        for x in hosts:
-            places.append(nbytes)
-            nbytes += -(-x.nbytes // 64) * 64
-        locked, copied = self.blocks[self.turn]
-        if copied is not None:
-            copied.synchronize()
-        if locked is None or locked.size < nbytes:
-            locked = self.arrays.extra.empty_pinned(nbytes, numpy.uint8)
-        memory = self.arrays.memory(nbytes)
-        for x, start in zip(hosts, places, strict=True):
-            numpy.copyto(locked[start : start + x.nbytes].view(x.dtype).reshape(x.shape), x)
-        self.stream.wait_event(self.cuda.get_current_stream().record())
-        memory.set(locked[:nbytes], stream=self.stream)
-        event = self.stream.record()
-        self.blocks[self.turn], self.turn = (locked, event), 1 - self.turn
-        arrays = iter([memory[i : i + x.nbytes].view(x.dtype).reshape(x.shape) for x, i in zip(hosts, places, strict=True)])
-        return tree.map_structure(lambda x: next(arrays) if self._copied(x) else x, batch, none_is_leaf=False), event
-
-    def _copied(self, x):
-        return isinstance(x, numpy.ndarray) and x.size > 0 and self.arrays.holds(x.dtype)
-
-    def arrived(self, begun):
-        """The batch; what the computing stream is told from now on waits until it is there."""
-        batch, event = begun
-        if event is not None:
-            self.cuda.get_current_stream().wait_event(event)
-        return batch
-
-
 def _holds_arrays(x, kinds):
     """Whether nested lists hold arrays of the device."""
     return isinstance(x, kinds) or (isinstance(x, (list, tuple)) and any(_holds_arrays(item, kinds) for item in x))
 
 
 # ---- choosing it
+def allows_tf32():
+    """Whether products and convolutions of float32 may be computed in TF32, which keeps ten bits of the mantissa of what is multiplied.
+
+    So it is in Keras on JAX and TensorFlow; not with ``KERASISH_TF32=0``, or where that is not set and ``CUPY_TF32=0``.
+    """
+    return os.environ.get("KERASISH_TF32", os.environ.get("CUPY_TF32", "1")) != "0"
+
+
 def load():
     """The module ``cupy``; ImportError or RuntimeError that says what to do where it can't be used."""
     try:
+        os.environ["CUPY_TF32"] = "1" if allows_tf32() else "0"  # CuPy looks at it when it multiplies for the first time
         cupy = importlib.import_module("cupy")
         found = cupy.cuda.runtime.getDeviceCount()
     except ImportError as error:
