@@ -1,7 +1,8 @@
 """Runs CUDA C on the processor, for tests: a source as it is, compiled by g++ after a shim that has what CUDA C has and C++ has not.
 
 The threads of a block are fibers that take turns at every barrier, so shared memory, shuffles and barriers do what they do on a
-device; a barrier that some threads of a block miss is an error.
+device; a barrier that some threads of a block miss is an error. A warp goes on alone until it waits for its block, and turns come in
+ever other orders, so that results hang on a barrier that is missing.
 """
 
 import ctypes
@@ -16,7 +17,10 @@ import tempfile
 import numpy as np
 
 from kerasish.backend.kernels.candidates import Buffer, Scratch
+from kerasish.backend.kernels.cuda import copy, cublaslt  # noqa: F401  (requests can copy)
+from kerasish.backend.kernels.cuda.launch import LibraryCall, Request
 from kerasish.backend.kernels.cuda.prelude import PRELUDE
+from tests.backend.kernels import cuda_libraries
 
 SHIM = r"""
 #include <cmath>
@@ -27,8 +31,9 @@ SHIM = r"""
 #define __device__
 #define __shared__ static
 #define __forceinline__ inline
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 #define __restrict__
+#define __align__(n) alignas(n)
 struct Three { unsigned x, y, z; };
 static Three blockIdx, blockDim, gridDim, threadIdx;
 namespace host {
@@ -36,33 +41,61 @@ static ucontext_t main_context;
 static std::vector<ucontext_t> fibers;
 static std::vector<char> stacks;
 static std::vector<bool> ended;
+static std::vector<char> waits;  // for its warp, or for its block
 static unsigned long long exchanged[1024];
-static unsigned thread;
+static unsigned thread, rounds;
 static void (*body)();
 static const size_t STACK = 1 << 16;
 static void run() { body(); ended[thread] = true; swapcontext(&fibers[thread], &main_context); }
-static void barrier() { swapcontext(&fibers[thread], &main_context); }
+static void wait(char whom) { waits[thread] = whom; swapcontext(&fibers[thread], &main_context); }
+static void barrier() { wait('w'); }
+static unsigned place(unsigned i, unsigned n) {  // who has the i-th turn: forwards, backwards, beginning anywhere
+    unsigned from = rounds * 2654435761u >> 16;
+    return rounds & 1 ? (from + i) % n : n - 1 - (from + i) % n;
+}
+static int warp(unsigned first, unsigned n) {  // until all of its threads wait for the block, or are at their ends
+    for (;;) {
+        unsigned over = 0, here = 0;
+        ++rounds;
+        for (unsigned i = 0; i < n; ++i) {
+            thread = first + place(i, n);
+            threadIdx.x = thread;
+            if (!ended[thread]) swapcontext(&main_context, &fibers[thread]);
+            over += ended[thread];
+            here += !ended[thread] && waits[thread] == 'w';
+        }
+        if (!here) return 0;
+        if (here < n) return 1;  // some wait for others of their warp that are elsewhere
+    }
+}
 static int block(unsigned n, void (*f)()) {
-    body = f;
-    fibers.resize(n); stacks.resize(n * STACK); ended.assign(n, false);
+    body = f; rounds = 0;
+    fibers.resize(n); stacks.resize(n * STACK); ended.assign(n, false); waits.assign(n, 0);
     for (unsigned i = 0; i < n; ++i) {
         getcontext(&fibers[i]);
         fibers[i].uc_stack.ss_sp = &stacks[i * STACK]; fibers[i].uc_stack.ss_size = STACK; fibers[i].uc_link = 0;
         makecontext(&fibers[i], run, 0);
     }
+    const unsigned warps = (n + 31) / 32;
     for (;;) {
         unsigned over = 0;
-        for (thread = 0; thread < n; ++thread) {
-            threadIdx.x = thread;
-            if (!ended[thread]) swapcontext(&main_context, &fibers[thread]);
-            over += ended[thread];
+        ++rounds;
+        for (unsigned i = 0, turn = rounds; i < warps; ++i) {
+            rounds = turn;
+            const unsigned w = place(i, warps);
+            rounds = turn + i;
+            if (warp(w * 32, n - w * 32 < 32 ? n - w * 32 : 32)) return 1;
+            rounds = turn;
         }
+        for (unsigned i = 0; i < n; ++i) over += ended[i];
         if (over == n) return 0;
         if (over) return 1;  // some wait at a barrier that others never reach
     }
 }
 }
-static void __syncthreads() { host::barrier(); }
+static void __syncthreads() { host::wait('b'); }
+alignas(16) static char dynamic_shared[256 << 10];
+#define SHARED(type, name) type *const name = (type *)dynamic_shared
 template <class T> static T __shfl_xor_sync(unsigned, T x, int bits) {
     unsigned long long word = 0;
     memcpy(&word, &x, sizeof(T));
@@ -81,9 +114,30 @@ static unsigned __ballot_sync(unsigned, bool x) {
     host::barrier();
     return all;
 }
+namespace host {
+static unsigned tf32(float x) {  // to 10 bits of mantissa, ties away from 0
+    unsigned u;
+    memcpy(&u, &x, 4);
+    return x != x ? 0x7fffe000u : (u + 0x1000u) & ~0x1fffu;
+}
+static float fragments[2][1024][6];
+static void multiply(float *c, const unsigned *a, const unsigned *b) {  // 16 x 8 times 8 x 8 by a warp
+    static unsigned turns[1024];
+    unsigned me = thread, first = me / 32 * 32, row = me % 32 / 4, column = me % 4 * 2;
+    float (*all)[6] = fragments[turns[me]++ % 2] + first;  // who comes again has not met all others: two sets, one barrier
+    for (int i = 0; i < 6; ++i) memcpy(&all[me - first][i], i < 4 ? a + i : b + i - 4, 4);
+    barrier();
+    for (int i = 0; i < 4; ++i)
+        for (unsigned k = 0; k < 8; ++k) c[i] += all[row * 4 + k % 4][i / 2 + k / 4 * 2] * all[(column + i % 2) * 4 + k % 4][4 + k / 4];
+}
+}
+static void __syncwarp(unsigned = ~0u) { host::barrier(); }
+static int __popc(unsigned x) { return __builtin_popcount(x); }
 static int __ffs(unsigned x) { return __builtin_ffs((int)x); }
 static float __int_as_float(int x) { float y; memcpy(&y, &x, 4); return y; }
 static int __float_as_int(float x) { int y; memcpy(&y, &x, 4); return y; }
+static double __longlong_as_double(long long x) { double y; memcpy(&y, &x, 8); return y; }
+static long long __double_as_longlong(double x) { long long y; memcpy(&y, &x, 8); return y; }
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
 static float __fmul_rn(float a, float b) { volatile float y = a * b; return y; }
 static float __fadd_rn(float a, float b) { volatile float y = a + b; return y; }
@@ -101,7 +155,9 @@ static float erfinvf(float x) { return (float)erfinv((double)x); }
 template <class T> static T atomicAdd(T *p, T x) { T y = *p; *p = y + x; return y; }
 """
 _ASM = [(r'asm\("cvt.f32.f16 .*', "_Float16 h; memcpy(&h, &bits, 2); y = (float)h;"),
-        (r'asm\("cvt.rn.f16.f32 .*', "_Float16 h = (_Float16)x; memcpy(&y, &h, 2);")]  # fmt: skip
+        (r'asm\("cvt.rn.f16.f32 .*', "_Float16 h = (_Float16)x; memcpy(&y, &h, 2);"),
+        (r'asm\("cvt.rna.tf32.f32 .*', "y = host::tf32(x);"),
+        (r'asm\("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 .*', "host::multiply(c, x, y);")]  # fmt: skip
 _TOGETHER = 40  # sources
 _FOLDER = pathlib.Path(tempfile.gettempdir()) / "kerasish-cuda-host"
 
@@ -119,9 +175,16 @@ def _without_prelude(source):
     return source[len(PRELUDE) :]
 
 
+def _on_host(text):
+    """A text with its instructions for a device replaced."""
+    for pattern, replacement in _ASM:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
 def _wrapped(i, source):
     """A source among others: in a namespace of its own, with a function that is given all arguments as integers."""
-    text = _without_prelude(source)
+    text = _on_host(_without_prelude(source))
     [parameters] = re.findall(r'extern "C" __global__ void .*?kernel\((.*)\) \{', text)
     types = [re.sub(r"\bconst\b|\b__restrict__\b|\w+$", "", p.strip()).strip() for p in parameters.split(", ")]
     given = ", ".join(f"({t})given[{j}]" for j, t in enumerate(types))
@@ -137,9 +200,7 @@ def prepare(sources):
 
 
 def _compile(sources):
-    prelude = PRELUDE
-    for pattern, replacement in _ASM:
-        prelude = re.sub(pattern, replacement, prelude)
+    prelude = _on_host(PRELUDE)
     calls = ", ".join(f"k{i}::call" for i in range(len(sources)))
     text = f"""{SHIM}
 static long long *given;
@@ -166,6 +227,17 @@ extern "C" int run(int kernel, long long *args, unsigned blocks, unsigned thread
         _functions[source] = functools.partial(library.run, i)
 
 
+LIBRARIES: dict = {cublaslt.Product: cuda_libraries.product}  # what stands for a library in tests: type of routine -> function(routine, addresses)
+
+
+def prepared(routine):
+    """What stands for ``Routine.prepare``."""
+    return 64 if type(routine) in LIBRARIES else None
+
+
+Request.prepare = staticmethod(prepared)
+
+
 def run(launches):
     """Run launches whose buffers lie in NumPy arrays."""
     memory = {}
@@ -175,7 +247,7 @@ def run(launches):
             return int(x)
         base = x.base
         if isinstance(base, Scratch):
-            base = memory.setdefault(id(base), np.full(base.nbytes + 64, 0xAB, np.uint8))
+            base = memory.setdefault(id(base), np.full(base.nbytes + 64, 0xFF, np.uint8))
             return -(-base.ctypes.data // 64) * 64 + x.offset * x.itemsize
         return base.ctypes.data + x.offset * x.itemsize
 
@@ -184,8 +256,11 @@ def run(launches):
 
 def launch(launches):
     """Run launches with addresses as arguments."""
-    prepare([one.source for one, _ in launches])
+    prepare([one.source for one, _ in launches if not isinstance(one, LibraryCall)])
     for one, given in launches:
+        if isinstance(one, LibraryCall):
+            LIBRARIES[type(one.routine)](one.routine, list(given))
+            continue
         args = (ctypes.c_longlong * len(given))(*given)
         assert _functions[one.source](args, one.blocks, one.threads) == 0, f"a barrier that some threads miss\n{one.source}"
 

@@ -1,12 +1,14 @@
 """Plans whose kernels are CUDA C, on the processor: the bridge as it is, but for what asks for a device."""
 
 import contextlib
+import os
 
 import numpy as np
 
 from kerasish.backend.kernels import native
 from kerasish.backend.kernels.cuda import bridge
-from kerasish.backend.kernels.cuda.launch import Request, bind
+from kerasish.backend.kernels.cuda.launch import Launch
+from tests.backend.kernels import cuda_cudnn  # noqa: F401  (stands for cuDNN)
 from tests.backend.kernels import cuda_host as host
 
 
@@ -24,20 +26,32 @@ class HostPrograms(bridge.Programs):
         return array.ctypes.data
 
     def scratch(self, nbytes):
-        return np.full(nbytes + 256, 0xAB, np.uint8)
+        return np.full(nbytes + 256, 0xFF, np.uint8)  # NaN: nobody may read what nobody has written
 
-    def launch(self, launches):
+    def load(self, launches):
+        pass
+
+    def upload(self, table):
+        table.device[: table.host.nbytes] = table.host.view(np.uint8).reshape(-1)
+
+    def time(self, item):
+        self.launch([item])
+        return 1e-6
+
+    def launch(self, items):
+        launches = [(item.launch, list(item.args)) for item in items]
         if HostPrograms.recorded is not None:
-            HostPrograms.recorded.extend((launch, list(args)) for launch, args in launches)
+            HostPrograms.recorded.extend(launches)
         elif HostPrograms.only is not None:
             raise Collected
         else:
             host.launch(launches)
 
     def add(self, calls, instructions):
+        step = super().add(calls, instructions)
         if HostPrograms.only is not None:
-            HostPrograms.only.update(launch.source for own in instructions for launch in own)
-        return super().add(calls, instructions)
+            HostPrograms.only.update(item.launch.source for item in self._items if isinstance(item.launch, Launch))
+        return step
 
 
 class HostBridge:
@@ -50,10 +64,7 @@ class HostBridge:
     @staticmethod
     def instructions(plan, call):
         buffers = [[native.place_of(plan, i) for i in numbers] for numbers in (call.inputs, call.outputs)]
-        if any(b is None for side in buffers for b in side):
-            return None
-        launches = bind(Request(call.op, call.attrs, *buffers))
-        return None if launches is None else native.Bound(launches, [])
+        return None if any(b is None for side in buffers for b in side) else bridge.bound(call, buffers)
 
 
 class HostGraph:
@@ -77,9 +88,14 @@ class HostGraph:
 @contextlib.contextmanager
 def on_host(only=None):
     """Block in which plans are bound to CUDA C; with ``only`` nothing runs, and the sources are put there."""
-    compiler_for, capture = native.compiler_for, bridge._capture
-    native.compiler_for, bridge._capture, HostPrograms.only = lambda xp: HostBridge, HostGraph, only
+    before, tf32 = (native.compiler_for, bridge._capture, bridge._run_alone), os.environ.get("KERASISH_TF32")
+    os.environ.setdefault("KERASISH_TF32", "0")  # unless a test wants to know what TF32 gives
+    native.compiler_for, bridge._capture, bridge._run_alone = lambda xp: HostBridge, HostGraph, host.run
+    HostPrograms.only = only
     try:
         yield
     finally:
-        native.compiler_for, bridge._capture, HostPrograms.only = compiler_for, capture, None
+        native.compiler_for, bridge._capture, bridge._run_alone = before
+        HostPrograms.only = None
+        if tf32 is None:
+            del os.environ["KERASISH_TF32"]

@@ -14,6 +14,7 @@ from kerasish.backend.kernels.group import Fused
 from kerasish.backend.plan.fuse import fuse
 from kerasish.ops.normalization import _moments
 from tests.backend.kernels import cuda_host as host
+from tests.backend.kernels import nvrtc
 from tests.backend.traces import RandomFunction, run, traced
 
 pytestmark = pytest.mark.skipif(not host.available(), reason="g++ compiles the sources for the processor")
@@ -114,3 +115,22 @@ def test_the_same_bits_every_time():
 def test_every_step_is_written_in_cuda_c():
     elements = domain._ALIGN[domain.elements]
     assert set(elements) - domain.VIEWS <= STEPS.keys()
+
+
+@pytest.mark.skipif(nvrtc.library() is None, reason="needs NVRTC: pip install nvidia-cuda-nvrtc-cu12")
+def test_two_passes_over_a_row_compute_the_same_number():
+    """A sum that takes in a product where that is not needed, and not where it is, would be no row's maximum any more."""
+
+    def function(a, b, c):
+        product = a * b
+        x = product + c
+        hits = ops.cast(x == ops.max(x, axis=-1, keepdims=True), "float32")
+        return product, hits / ops.sum(hits, axis=-1, keepdims=True)
+
+    trace, _ = traced(function, *(normal(5, 100, seed=i) for i in range(3)))
+    [call] = fuse(trace, True, bridge.DTYPES).calls
+    specs = [call.op.specs[i] for i in range(call.op.n_inputs)], [call.op.specs[i] for i in call.op.outputs]
+    buffers = ([host.buffer(np.zeros(spec.shape, spec.numpy_dtype)) for spec in side] for side in specs)
+    [ptx] = nvrtc.compile_all(launch.source for launch in bind(Request(call.op, call.attrs, *buffers)))
+    assert "mul.rn.f32" in ptx
+    assert "fma" not in ptx

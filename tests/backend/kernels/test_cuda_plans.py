@@ -38,7 +38,7 @@ def words(policy):
 
 def trained(made, policy):
     model, x, y = made(policy)
-    history = model.fit(x, y, batch_size=16, epochs=4, verbose=0, shuffle=False).history
+    history = model.fit(iter([(x[:32], y[:32])] * 16), steps_per_epoch=16, verbose=0).history  # the same addresses come again
     return history, model.get_weights()
 
 

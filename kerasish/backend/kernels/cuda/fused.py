@@ -23,6 +23,7 @@ from kerasish.backend.kernels.program import Facts, Unsupported, program_of, sav
 _EACH = 4  # elements of a thread, where nothing is added up
 _IN_REGISTERS, _LONGEST = 8, 1024  # elements of a row that a thread keeps, threads that share a row
 _BLOCKS, _MOST_PARTS = 1024, 256  # enough blocks to fill a device, parts that are worth putting together
+_BESIDE = 8  # results whose parts are put together side by side: few, so that no thread has many parts
 _OPERATION = {"sum": "Sum", "prod": "Product", "max": "Max", "min": "Min", "any": "Any", "all": "All",
               "argmax": "ArgMax", "argmin": "ArgMin"}  # fmt: skip
 
@@ -308,7 +309,7 @@ def together(parts):
     """The source that combines parts of several results. ``parts``: (kind, whether a mean, dtype, whether single numbers) of each."""
     parameters, lines = [], ["i64 block = blockIdx.x;"]
     for j, (kind, divide, dtype, single) in enumerate(parts):
-        t, wide = REGISTER[dtype], 1 if single else 32
+        t, wide = REGISTER[dtype], 1 if single else _BESIDE
         parameters += [f"const {t} *part{j}", f"{MEMORY[dtype]} *y{j}"]
         parameters += [f"i64 {name}{j}" for name in ("count", "size", "divisor", "blocks")]
         lines += [
@@ -316,7 +317,8 @@ def together(parts):
             f"const i64 each = (size{j} + {wide - 1}) / {wide}, segment = block / each, c = block % each * {wide} + threadIdx.x % {wide};",
             f"const int ty = threadIdx.x / {wide};",
             f"{t} sum = {_OPERATION[kind]}::start({t}());",
-            f"if (c < size{j}) for (i64 i = ty; i < count{j}; i += {THREADS // wide})",
+            "#pragma unroll 4",
+            f"for (i64 i = ty; i < (c < size{j} ? count{j} : 0); i += {THREADS // wide})",
             f"    sum = {_OPERATION[kind]}::combine(sum, part{j}[(segment * count{j} + i) * size{j} + c]);",
             f"sum = down<{_OPERATION[kind]}, {wide}, {THREADS}>(sum);",
             f"if (ty == 0 && c < size{j}) put(y{j} + segment * size{j} + c, sum{f' / ({t})divisor{j}' if divide else ''});",
@@ -361,7 +363,7 @@ def take_fused(request):
         total = count * size * (segments if y.mask[0] else 1)
         results.append(request.scratch(total * (4 if scratch == "float32" else buffer.itemsize), (total,), scratch))
         outputs[j] = y._replace(parts=True)
-        here = (A if y.mask[0] else 1) * (1 if size == 1 else -(-size // 32))
+        here = (A if y.mask[0] else 1) * (1 if size == 1 else -(-size // _BESIDE))
         left.append(((y.kind, y.divide, y.dtype, size == 1), [results[-1], buffer, count, size, divisor, here]))
     if shape.mode == "elements":
         rows, grid = A * R * C, -(-(A * R * C) // (THREADS * _EACH))

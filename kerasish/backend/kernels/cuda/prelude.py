@@ -16,6 +16,9 @@ typedef unsigned long long u64;
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned char u8;
+#ifndef SHARED  // the dynamic shared memory of a block, as an array
+#define SHARED(type, name) extern __shared__ __align__(16) unsigned char dynamic_shared[]; type *const name = (type *)dynamic_shared
+#endif
 struct half_t { u16 bits; };
 struct brain_t { u16 bits; };
 

@@ -29,6 +29,11 @@ def _n(value, d):
     return number(value, d)
 
 
+def _times(d, a, b):
+    """A product that no later sum takes in as one instruction: what two passes over a row compute must be the same number."""
+    return f"__{'d' if d == 'float64' else 'f'}mul_rn({a}, {b})" if "float" in d else f"{a} * {b}"
+
+
 def _clip(d, result, x, x_min=None, x_max=None):
     x = x if x_min is None else f"larger({x}, {_n(x_min, d)})"
     return x if x_max is None else f"smaller({x}, {_n(x_max, d)})"
@@ -72,7 +77,7 @@ def _elu(d, result, x, alpha=1.0, inner=1.0):
 def _gelu(d, result, x):
     slope = math.sqrt(8 / math.pi)
     inner = f"(({x} * {x} * {_n(slope * 0.044715, d)} + {_n(slope, d)}) * {x})"
-    return f"{x} * ({_sigmoid(d, inner)})"
+    return _times(d, x, _sigmoid(d, inner))
 
 
 def _nan_to_num(d, result, x, nan=0.0, posinf=None, neginf=None):
@@ -129,7 +134,7 @@ def _with(pattern):
 STEPS = {
     "add": _infix("+", "|"),
     "subtract": _infix("-", "^"),
-    "multiply": _infix("*", "&"),
+    "multiply": lambda d, result, a, b: f"{a} & {b}" if d == "bool" else _times(d, a, b),
     "divide": _infix("/"),
     "fmod": _with("remainder_of({x}, {y})"),
     "mod": _with("modulo({x}, {y})"),
@@ -140,7 +145,7 @@ STEPS = {
     "absolute": _magnitude,
     "fabs": _magnitude,
     "sign": _with("{x} > 0 ? {one} : {x} < 0 ? -{one} : {x} != {x} ? {x} : {zero}"),
-    "square": _with("{x} * {x}"),
+    "square": lambda d, result, x: _times(d, x, x),
     "sqrt": _call("sqrt"),
     "rsqrt": lambda d, result, x: f"1 / {_f('sqrt', d)}({x})",
     **{name: _call(name) for name in ("exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "erfinv", "exp2", "hypot", "nextafter",
@@ -152,12 +157,12 @@ STEPS = {
     "heaviside": _with("{x} == 0 ? {y} : {x} > 0 ? {one} : {x} < 0 ? {zero} : {x}"),
     "nan_to_num": _nan_to_num,
     "isclose": _isclose,
-    "deg2rad": lambda d, result, x: f"{x} * {_n(math.pi / 180, d)}",
-    "rad2deg": lambda d, result, x: f"{x} * {_n(180 / math.pi, d)}",
+    "deg2rad": lambda d, result, x: _times(d, x, _n(math.pi / 180, d)),
+    "rad2deg": lambda d, result, x: _times(d, x, _n(180 / math.pi, d)),
     "_power": _call("pow"),
     "softplus": lambda d, result, x: f"{_softplus_of_minus(d, x)} + larger({x}, {_n(0, d)})",
     "log_sigmoid": lambda d, result, x: f"smaller({x}, {_n(0, d)}) - {_softplus_of_minus(d, x)}",
-    "silu": lambda d, result, x: f"{x} * ({_sigmoid(d, x)})",
+    "silu": lambda d, result, x: _times(d, x, _sigmoid(d, x)),
     "relu": _with("larger({x}, {zero})"),
     "relu6": lambda d, result, x: _clip(d, d, x, 0, 6),
     "leaky_relu": _leaky,
@@ -171,7 +176,7 @@ STEPS = {
     "elu": _elu,
     "celu": lambda d, result, x, alpha=1.0: _elu(d, result, x, alpha, alpha),
     "_gelu_tanh": _gelu,
-    "_normal_cdf": lambda d, result, x: f"({_f('erf', d)}({x} * {_n(math.sqrt(0.5), d)}) + 1) * {_n(0.5, d)}",
+    "_normal_cdf": lambda d, result, x: _times(d, f"({_f('erf', d)}({x} * {_n(math.sqrt(0.5), d)}) + 1)", _n(0.5, d)),
     "sparse_sigmoid": lambda d, result, x: f"{_clip(d, d, f'({x} + 1)', 0, 2)} * {_n(0.5, d)}",
     "sparse_plus": _sparse_plus,
     "softsign": lambda d, result, x: f"{x} / ({_f('fabs', d)}({x}) + 1)",
@@ -198,7 +203,7 @@ STEPS = {
     "isnan": _with("{x} != {x}"),
     "isinf": lambda d, result, x: f"{_f('fabs', d)}({x}) == {_n(math.inf, d)}",
     "cast": _cast,
-    "masked_scale": lambda d, result, x, mask, scale: f"({mask} ? {x} : 0) * {_n(scale, d)}",
+    "masked_scale": lambda d, result, x, mask, scale: _times(d, f"({mask} ? {x} : 0)", _n(scale, d)),
     "_scale_and_shift": lambda d, result, x, a, b: f"{x} * {a} + {b}",
     "_sigmoid_crossentropy": lambda d, result, t, x: f"{_softplus_of_minus(d, x)} + (larger({x}, {_n(0, d)}) - {x} * {t})",
     "zeros_like": _constant(0),
