@@ -110,9 +110,9 @@ def transformer(samples=4096, batch=32, length=200):
 
 def fit(model, loss_function, optimizer, x, y, batch, steps):
     """Train for so many steps, shuffled anew in each epoch, with the loss and the hits added up as Keras's metrics do."""
-    made, total, hits = 0, torch.zeros(()), torch.zeros(())
+    made, total, hits = 0, torch.zeros((), device=x.device), torch.zeros((), device=x.device)
     while made < steps:
-        for index in torch.randperm(len(x) // batch * batch).split(batch)[: steps - made]:
+        for index in torch.randperm(len(x) // batch * batch, device=x.device).split(batch)[: steps - made]:
             inputs, targets = x[index], y[index]
             optimizer.zero_grad()
             outputs = model(inputs)

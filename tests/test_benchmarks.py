@@ -179,3 +179,35 @@ def test_ratios_are_taken_round_by_round(script):
 def test_scaling_draws_each_sweep(script, tmp_path):
     script("scaling").plot({title: {"key": "batch", "values": [1, 2], "ms": {"kerasish": [1.0, 2.0], "torch": []}} for title in "abcd"}, tmp_path / "s.png")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_flops_of_a_plan_are_those_of_its_step(script, name, monkeypatch):
+    device, made = script("gpu_device"), built(script, name)
+    monkeypatch.setitem(device.WORKLOADS, name, lambda keras, **sizes: made)
+    step, plan, data = device.planned(ours, name, 4)
+    assert sum(device.flops(plan.trace, call) for call in plan.trace.calls) == 2 * EXPECTED[name]
+    assert len(step(*data)) == 2  # logs
+
+
+def test_differences_of_sums_that_cancel_out_are_none(script):
+    apart, x = script("gpu_kernels").apart, np.array([[1.0, -1.0 + 1e-7]], "float32")
+    assert apart(np.array([1e-7]), np.array([2e-7]), [x]) == 0.0
+    assert apart(np.array([1.0]), np.array([1.5]), [x]) == 0.5
+    assert apart(np.array([1.0]), np.array([np.nan]), [x]) == np.inf
+    assert apart(np.array([1, 2]), np.array([1, 3]), [np.arange(3)]) == 0.5
+
+
+def test_what_is_left_empty_is_filled(script):
+    filled = script("gpu_kernels").filled(3)
+    assert filled.empty((2, 1), "float32").tolist() == [[3.0], [3.0]] and filled.empty_like(np.zeros(2, "int8")).tolist() == [3, 3]
+    assert filled.name == "numpy" and filled.add(1, 1) == 2
+
+
+@pytest.mark.parametrize("library", ["kerasish", "jax"])
+def test_gpu_steps_has_a_line_for_each_figure(script, library, capsys):
+    steps = script("gpu_steps")
+    steps.main([library, "--cpu", "--figures", "tiny:1", "tiny:8", "--seconds", "0.01", "--skip", "1"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["library"] for line in lines] == (["kerasish", "kerasish-tensors"] if library == "kerasish" else ["jax"])
+    assert all(line["item"] == 1 and line["batch"] == 256 and line["ms"] > 0 and line["version"] for line in lines)
