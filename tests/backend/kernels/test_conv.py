@@ -48,6 +48,7 @@ CASES = [
     ((3, 32, 32, 16), (3, 3, 16, 32), {"padding": "same", "strides": 2}),
     ((3, 32, 32, 16), (1, 1, 16, 32), {"padding": "same", "strides": 2}),
     ((2, 31, 33, 3), (7, 7, 3, 64), {"padding": "same", "strides": 2}),
+    ((1, 1, 2, 3), (1, 1, 3, 2), {"strides": (1, 2)}),  # one window, and a pixel that it doesn't see
     ((1, 56, 56, 40), (5, 5, 40, 48), {"padding": "same"}),
     ((2, 14, 14, 130), (1, 1, 130, 70), {}),
     ((1, 7, 7, 256), (3, 3, 256, 128), {"padding": "same"}),
