@@ -26,6 +26,17 @@ hypothesis.settings.register_profile("kerasish", deadline=None, derandomize=bool
 hypothesis.settings.load_profile("kerasish")
 
 
+_TF32 = os.environ.get("CUPY_TF32")
+
+
+@pytest.fixture(autouse=True)
+def precision_of_cupy():
+    """Making CuPy's arrays tells CuPy by the environment whether TF32 may be used: every test finds what was set for all."""
+    os.environ.pop("CUPY_TF32", None)
+    if _TF32 is not None:
+        os.environ["CUPY_TF32"] = _TF32
+
+
 @pytest.fixture(autouse=True)
 def fresh_names():
     """Automatic names start anew in every test: what a test sees doesn't hang on which ones ran before it in its process."""
