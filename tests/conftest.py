@@ -26,15 +26,16 @@ hypothesis.settings.register_profile("kerasish", deadline=None, derandomize=bool
 hypothesis.settings.load_profile("kerasish")
 
 
-_TF32 = os.environ.get("CUPY_TF32")
+_PRECISION = {name: os.environ.get(name) for name in ("KERASISH_TF32", "CUPY_TF32")}
 
 
 @pytest.fixture(autouse=True)
-def precision_of_cupy():
-    """Making CuPy's arrays tells CuPy by the environment whether TF32 may be used: every test finds what was set for all."""
-    os.environ.pop("CUPY_TF32", None)
-    if _TF32 is not None:
-        os.environ["CUPY_TF32"] = _TF32
+def precision_of_products():
+    """Scripts and CuPy's arrays say by the environment whether TF32 may be used: every test finds what was set for all of them."""
+    for name, value in _PRECISION.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """What only a GPU with CuPy can show; everything else of the backend runs on the stand-in (tests/backend/test_cupy.py)."""
 
 import importlib.util
-import os
 
 import numpy as np
 import pytest
@@ -11,8 +10,6 @@ from kerasish.backend import arrays
 from kerasish.backend.arrays.numpy import NumpyArrays
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not arrays.has_gpu(), reason="needs a GPU and CuPy")]
-for name in ("KERASISH_TF32", "CUPY_TF32"):  # read when the first product is made
-    os.environ.setdefault(name, "0")
 
 
 @pytest.fixture(autouse=True)

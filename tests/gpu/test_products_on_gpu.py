@@ -3,7 +3,6 @@
 Where there is no GPU the stand-in for CuPy shows that the tests themselves are right.
 """
 
-import os
 
 import numpy as np
 import pytest
@@ -17,8 +16,6 @@ from kerasish.backend.kernels.cuda import cublaslt
 from tests.conformance.strict import StrictArrays
 
 pytestmark = pytest.mark.gpu
-for name in ("KERASISH_TF32", "CUPY_TF32"):
-    os.environ.setdefault(name, "0")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "float16": 2e-3, "bfloat16": 2e-2}
 
 

@@ -19,8 +19,6 @@ from tests.conformance.strict import StrictArrays
 
 pytestmark = pytest.mark.gpu
 needs_ml_dtypes = pytest.mark.skipif(importlib.util.find_spec("ml_dtypes") is None, reason="bfloat16 needs ml_dtypes")
-for name in ("KERASISH_TF32", "CUPY_TF32"):  # read when the first product is made
-    os.environ.setdefault(name, "0")
 SINGLE = 1e-4  # relative tolerance for losses in float32
 DROPOUT = 0.4
 

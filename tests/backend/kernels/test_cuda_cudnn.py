@@ -125,7 +125,8 @@ def test_buffers_that_begin_anywhere():
     assert_allclose(y, conv.kernel(XP, memory[1:].reshape(2, 7, 6, 4), w, **attrs), atol=1e-4)
 
 
-def test_launches():
+def test_launches(monkeypatch):
+    monkeypatch.setenv("KERASISH_TF32", "1")
     x, w, attrs = normal(2, 7, 6, 4), normal(3, 3, 4, 5), attributes("same")
     kinds = {op.name: [type(one) is LibraryCall for one in asked(op, arrays, more, expected)] for op, arrays, more, expected in three_ways(x, w, attrs)}
     assert kinds == {"conv": [False, True], "_conv_input": [False, True], "_conv_kernel": [True, False]}
