@@ -16,7 +16,7 @@ import os
 import time
 
 import numpy as np
-from timing import library
+from timing import library, tell_each
 from workloads import WORKLOADS, fit
 
 FIGURES = [f"{name}:{times}" for times in (1, 8) for name in WORKLOADS]
@@ -118,16 +118,13 @@ def main(argv=None):
     if arguments.what == "rates":
         print(json.dumps({"item": 0, **rates(arguments)}), flush=True)
         return
-    for item, figure in list(enumerate(arguments.figures))[arguments.skip :]:
+
+    def work(figure, line):
         workload, times = figure.split(":")
-        line = {"item": item, "workload": workload, "times": int(times)}
-        try:
-            line |= parts(workload, int(times), arguments)
-        except Exception as error:
-            line["error"] = f"{type(error).__name__}: {error}"[:500]
-        print(json.dumps(line), flush=True)
-        if "error" in line and not arguments.cpu:
-            raise SystemExit(3)  # the device may be of no more use to this process
+        line |= {"workload": workload, "times": int(times)}
+        line |= parts(workload, int(times), arguments)
+
+    tell_each(arguments.figures, arguments.skip, work, arguments.cpu)
 
 
 if __name__ == "__main__":

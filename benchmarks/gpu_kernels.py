@@ -14,14 +14,13 @@ import argparse
 import collections
 import contextlib
 import inspect
-import json
 import os
 import warnings
 
 import numpy as np
 from agreement import difference
 from gpu_device import planned
-from timing import library
+from timing import library, tell_each
 from workloads import WORKLOADS
 
 TOLERANCE = 1e-3  # of the largest element
@@ -169,18 +168,15 @@ def main(argv=None):
     for name in ("KERASISH_TF32", "CUPY_TF32"):
         os.environ.setdefault(name, "0")
     keras = library("kerasish")
-    for item, workload in list(enumerate(arguments.workloads))[arguments.skip :]:
-        line = {"item": item, "workload": workload}
-        try:
-            keras.utils.set_random_seed(0)
-            with device(arguments.cpu):
-                batch = arguments.times * inspect.signature(WORKLOADS[workload]).parameters["batch"].default
-                line |= {"losses": losses, "calls": calls}[arguments.what](keras, workload, batch)
-        except Exception as error:
-            line["error"] = f"{type(error).__name__}: {error}"[:600]
-        print(json.dumps(line), flush=True)
-        if "error" in line and not arguments.cpu:
-            raise SystemExit(3)  # the device may be of no more use to this process
+
+    def work(workload, line):
+        line["workload"] = workload
+        keras.utils.set_random_seed(0)
+        with device(arguments.cpu):
+            batch = arguments.times * inspect.signature(WORKLOADS[workload]).parameters["batch"].default
+            line |= {"losses": losses, "calls": calls}[arguments.what](keras, workload, batch)
+
+    tell_each(arguments.workloads, arguments.skip, work, arguments.cpu)
 
 
 if __name__ == "__main__":

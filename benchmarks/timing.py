@@ -48,6 +48,22 @@ def median_ms(run, seconds, chunks=5):
     return 1e3 * statistics.median(each(n) for _ in range(chunks))
 
 
+def tell_each(items, skip, work, cpu):
+    """Print a line of JSON for each item but the first ``skip``: its number, and what ``work(item)`` puts into the dict it is given.
+
+    After an error the process ends with status 3 where it ran on a GPU, which may be of no more use to it.
+    """
+    for number, item in list(enumerate(items))[skip:]:
+        line = {"item": number}
+        try:
+            work(item, line)
+        except Exception as error:
+            line["error"] = f"{type(error).__name__}: {error}"[:600]
+        print(json.dumps(line), flush=True)
+        if "error" in line and not cpu:
+            raise SystemExit(3)
+
+
 def add_runs(parser, rounds=3, seconds=3.0):
     """The arguments of scripts that compare libraries."""
     what = "a library and an interpreter that has it; once for each"

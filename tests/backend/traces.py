@@ -1,6 +1,7 @@
 """Traces for tests of fusion: recorded functions, random ones among them, and running a trace on NumPy's kernels."""
 
 import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
 
 from kerasish import ops
 from kerasish.backend.arrays import active
@@ -94,6 +95,18 @@ class RandomFunction:
             if y.ndim <= len(self.shape) and all(n in (1, m) for n, m in zip(y.shape[::-1], self.shape[::-1], strict=False)):
                 values.append(y)
         return [v for i, v in enumerate(values[len(given) :]) if i % 3 == 2] + values[-1:]
+
+
+def agree(expected, got, kept, tol, atol):
+    """Compare the values that leave a trace: floats to ``tol`` of the largest and ``atol``, all else exactly."""
+    for i in kept:
+        x, y = np.asarray(expected[i]), np.asarray(got[i])
+        assert (x.dtype, x.shape) == (y.dtype, y.shape)
+        if x.dtype.kind != "f":
+            assert_array_equal(y, x)
+            continue
+        scale = np.abs(x[np.isfinite(x)]).max(initial=0)
+        assert_allclose(y, x, rtol=tol, atol=tol * scale + atol)
 
 
 def loss_and_gradients(labels, logits, weights):

@@ -80,6 +80,14 @@ class Buffer:
             s == d for n, s, d in zip(self.shape, self.strides, dense_strides(self.shape), strict=True) if n != 1
         )
 
+    @property
+    def reach(self):
+        """Where its elements are, counted from the first one: the lowest place, and the one behind the highest."""
+        if not self.size:
+            return 0, 0
+        steps = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
+        return sum(s for s in steps if s < 0), 1 + sum(s for s in steps if s > 0)
+
     def view(self, shape, strides=None, offset=0):
         """Other axes on the same memory."""
         return Buffer(self.base, shape, self.dtype, strides, self.offset + offset)

@@ -50,6 +50,17 @@ def _solve_triangular(request):
     return [request.kernel(emit_solve, args, math.prod(y.shape[:-2]), element=y.dtype, lower=request.attrs["lower"])]
 
 
+def _exchange(k, one, other, n, lanes):
+    """Let two rows change places."""
+
+    def exchange(c, v):
+        upper, lower = v.load(one, c), v.load(other, c)
+        v.store(lower, one, c)
+        v.store(upper, other, c)
+
+    k.each_vector(0, n, exchange, lanes)
+
+
 def emit_lu(k, element):
     """The factors in one matrix and the row that each step exchanged, by partial pivoting. Arguments: x, y, pivots, rows, columns."""
     t = _FLOATS[element]
@@ -65,13 +76,7 @@ def emit_lu(k, element):
                 best.value, place.value = value, i
         pivots[j] = place.value.to(i32)
         here, there = j * n, place.value * n
-
-        def exchange(c, v, here=here, there=there):
-            upper, lower = v.load(y, here + c), v.load(y, there + c)
-            v.store(lower, y, here + c)
-            v.store(upper, y, there + c)
-
-        k.each_vector(0, n, exchange, lanes)
+        _exchange(k, y + here, y + there, n, lanes)
         pivot = y[j * n + j]
         with k.range(j + 1, m) as i:
             factor = k.select(pivot.equals(0), y[i * n + j], y[i * n + j] / pivot)
@@ -106,13 +111,7 @@ def emit_inverse(k, element):
                 best.value, place.value = value, i
         exchanged[j] = place.value
         here, there = j * n, place.value * n
-
-        def exchange(c, v, here=here, there=there):
-            upper, lower = v.load(a, here + c), v.load(a, there + c)
-            v.store(lower, a, here + c)
-            v.store(upper, a, there + c)
-
-        k.each_vector(0, n, exchange, lanes)
+        _exchange(k, a + here, a + there, n, lanes)
         pivot = a[here + j]
         with k.when(pivot.equals(0)):
             flag[0], flag[1] = 1, j

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 from kerasish import ops
 from kerasish.backend.kernels import domain
@@ -15,7 +15,7 @@ from kerasish.backend.plan.fuse import fuse
 from kerasish.ops.normalization import _moments
 from tests.backend.kernels import cuda_host as host
 from tests.backend.kernels import nvrtc
-from tests.backend.traces import RandomFunction, run, traced
+from tests.backend.traces import RandomFunction, agree, run, traced
 
 pytestmark = pytest.mark.skipif(not host.available(), reason="g++ compiles the sources for the processor")
 
@@ -35,15 +35,7 @@ def check(function, *arrays, tol=3e-6, atol=1e-30):
     trace, values = traced(function, *arrays)
     made = fuse(trace, True, bridge.DTYPES)
     assert any(isinstance(c.op, Fused) for c in made.calls)
-    expected, got = run(trace, values), run(made, values, compiled)
-    for i in trace.kept():
-        x, y = np.asarray(expected[i]), np.asarray(got[i])
-        assert (x.dtype, x.shape) == (y.dtype, y.shape)
-        if x.dtype.kind != "f":
-            assert_array_equal(y, x)
-            continue
-        scale = np.abs(x[np.isfinite(x)]).max(initial=0)
-        assert_allclose(y, x, rtol=tol, atol=tol * scale + atol)
+    agree(run(trace, values), run(made, values, compiled), trace.kept(), tol, atol)
 
 
 def normal(*shape, seed=0):

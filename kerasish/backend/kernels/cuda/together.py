@@ -58,9 +58,8 @@ def places(launch, place_of):
         if place is None:
             return None
         memory, start = place
-        steps = [(n - 1) * s * argument.itemsize for n, s in zip(argument.shape, argument.strides, strict=True) if n > 1]
-        before, behind = sum(s for s in steps if s < 0), sum(s for s in steps if s > 0) + argument.itemsize
-        found.append((memory, start + before, start + behind, not kind.startswith("const")))
+        low, end = (start + place * argument.itemsize for place in argument.reach)
+        found.append((memory, low, end, not kind.startswith("const")))
     return found
 
 

@@ -39,12 +39,12 @@ def difference(xp, call, buffers, run):
     """
     inputs, outputs = buffers
     floats = all(b.dtype in TOLERANCE for b in outputs) and all(b.dtype in TOLERANCE or not b.shape for b in inputs)
-    if not floats or sum(_reach(b) for side in buffers for b in side) > MOST_ELEMENTS:
+    if not floats or sum(map(_count, (*inputs, *outputs))) > MOST_ELEMENTS:
         return None
     rng = np.random.default_rng(0)
-    given = [_strided(xp, b, rng.standard_normal(_reach(b), dtype=np.float32)) for b in inputs]
-    found = [_strided(xp, b, np.full(_reach(b), np.nan, np.float32)) for b in outputs]
-    sides = [[Buffer(base, b.shape, b.dtype, b.strides, _first(b)) for (base, _), b in zip(arrays, side, strict=True)]
+    given = [_strided(xp, b, rng.standard_normal(_count(b), dtype=np.float32)) for b in inputs]
+    found = [_strided(xp, b, np.full(_count(b), np.nan, np.float32)) for b in outputs]
+    sides = [[Buffer(base, b.shape, b.dtype, b.strides, -b.reach[0]) for (base, _), b in zip(arrays, side, strict=True)]
              for arrays, side in zip((given, found), buffers, strict=True)]  # fmt: skip
     launches = bind(Request(call.op, call.attrs, *sides))
     if launches is None:
@@ -55,21 +55,17 @@ def difference(xp, call, buffers, run):
     return max((_apart(xp, y, view, b.dtype) for (_, view), y, b in zip(found, expected, outputs, strict=True)), default=0.0)
 
 
-def _reach(buffer):
+def _count(buffer):
     """Elements from a buffer's lowest address to its highest one."""
-    return 1 + sum((n - 1) * abs(s) for n, s in zip(buffer.shape, buffer.strides, strict=True)) if buffer.size else 0
-
-
-def _first(buffer):
-    """How far behind the lowest address its first element is: that of a flipped array lies at the end."""
-    return sum((1 - n) * s for n, s in zip(buffer.shape, buffer.strides, strict=True) if s < 0) if buffer.size else 0
+    low, end = buffer.reach
+    return end - low
 
 
 def _strided(xp, buffer, numbers):
     """An array that holds the numbers, and a view of it in a buffer's shape and strides."""
     base = xp.asarray(numbers.astype(numpy_dtype(buffer.dtype)))
     strides = [s * buffer.itemsize for s in buffer.strides]
-    return base, xp.lib.stride_tricks.as_strided(base[_first(buffer) :], buffer.shape, strides)
+    return base, xp.lib.stride_tricks.as_strided(base[-buffer.reach[0] :], buffer.shape, strides)
 
 
 def _apart(xp, expected, found, dtype):
